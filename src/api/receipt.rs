@@ -1,0 +1,61 @@
+//! The agent's report of a finished drain, carried by the kubelet in the agent container's
+//! termination message.
+
+use serde::{Deserialize, Serialize};
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Every confirmation held for the quiet time.
+    Drained,
+    /// The deadline passed with work left.
+    TimedOut,
+    /// Only connections were left whose request has gone unanswered, with no byte either way, for
+    /// longer than `unresponsiveSeconds`.
+    Unresponsive,
+}
+
+/// How the agent read the kernel's socket table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MeasuredBy {
+    /// `NETLINK_SOCK_DIAG` with `tcp_info`: bytes and ages of every connection.
+    SockDiag,
+    /// `/proc/net/tcp` and `/proc/net/tcp6`: states and queues only.
+    ProcNet,
+    /// No socket was looked at: no confirmation by connections was asked for.
+    Nothing,
+}
+
+/// The agent's report of a finished drain. At most 512 bytes as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// The epoch of the request that this answers.
+    pub epoch: String,
+    /// The pod that was drained.
+    pub uid: String,
+    /// How the drain ended.
+    pub outcome: Outcome,
+    /// Milliseconds from hearing the request to the end.
+    pub milliseconds: u64,
+    /// Inbound connections when the drain began.
+    pub connections_at_start: u32,
+    /// Inbound connections when it ended, idle and cycling ones included.
+    pub connections_at_end: u32,
+    /// Connections with work left at the end: what SIGTERM may cut.
+    pub busy: u32,
+    /// The confirmation that held last, such as `connections`; absent where none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+    /// Where the numbers come from.
+    pub measured_by: MeasuredBy,
+}
+
+impl Receipt {
+    /// Reads a termination message. `None` where it is not a receipt: the agent crashed, or another
+    /// version wrote something else.
+    #[must_use]
+    pub fn parse(message: &str) -> Option<Self> {
+        serde_json::from_str(message).ok()
+    }
+}

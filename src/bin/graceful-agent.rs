@@ -1,0 +1,3 @@
+//! `graceful-agent`.
+
+fn main() {}

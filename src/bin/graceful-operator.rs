@@ -1,0 +1,3 @@
+//! `graceful-operator`.
+
+fn main() {}

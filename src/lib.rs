@@ -1,0 +1,13 @@
+//! Drain-aware rollouts for Kubernetes: an old pod leaves when its work is known to be over.
+//!
+//! ```text
+//!  watch ─▶ objects ─▶ observe ─▶ Observation ─▶ plan ─▶ Plan ─▶ act ─▶ API server ─▶ (watch)
+//!  [IO]                 [pure]                    [pure]           [IO]
+//!                                                   └──▶ status ─▶ report (status patch, Events)
+//!                                                        [pure]    [IO]
+//! ```
+//!
+//! Data enters at `watch`, leaves at `act` and `report`, and never walks back. Every decision is a
+//! pure function over plain data with the time as one of its inputs.
+
+pub mod api;
