@@ -11,4 +11,5 @@
 //! pure function over plain data with the time as one of its inputs.
 
 pub mod api;
+pub mod observe;
 pub mod rollout;
