@@ -166,4 +166,3 @@ fn to_count(number: i32) -> u32 {
 fn to_microseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
-
