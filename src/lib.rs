@@ -11,3 +11,4 @@
 //! pure function over plain data with the time as one of its inputs.
 
 pub mod api;
+pub mod rollout;
