@@ -1,5 +1,9 @@
 //! Everything that a person or CI runs on this project.
 
+mod check;
+mod stage;
+mod test;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -10,8 +14,16 @@ struct Args {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Judge the source and run the tests that need no cluster.
+    Check,
+    /// Run every test, in stages; the one test command.
+    Test(test::Args),
+}
 
 fn main() -> anyhow::Result<()> {
-    match Args::parse().command {}
+    match Args::parse().command {
+        Command::Check => check::run(),
+        Command::Test(args) => tokio::runtime::Runtime::new()?.block_on(test::run(&args)),
+    }
 }
