@@ -1,5 +1,7 @@
 //! Everything that a person or CI runs on this project.
 
+mod load;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -10,8 +12,12 @@ struct Args {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Load(load::Args),
+}
 
 fn main() -> anyhow::Result<()> {
-    match Args::parse().command {}
+    match Args::parse().command {
+        Command::Load(args) => load::run(&args),
+    }
 }
