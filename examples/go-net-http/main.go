@@ -1,5 +1,5 @@
 // An ordinary net/http server that shuts down as the manual says, plus ten lines (drain, below) that
-// answer a drain notice. It does not know that it runs in Kubernetes.
+// answer a drain's notice. It does not know that it runs in Kubernetes.
 package main
 
 import (
@@ -27,8 +27,7 @@ func main() {
 	mux.HandleFunc("GET /stream", stream)
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 
-	server := &http.Server{Addr: ":8080", Handler: signed(mux)}
-	mux.HandleFunc("/drain", drain(server))
+	server := &http.Server{Addr: ":8080", Handler: signed(drain(mux))}
 
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer cancel()
@@ -50,19 +49,22 @@ func main() {
 	log.Print("shutdown: clean")
 }
 
-// drain answers notify: POST when a drain begins, DELETE when it is cancelled. Without keep-alives
-// the server answers with "Connection: close", so that clients leave between two requests.
-func drain(server *http.Server) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		switch r.Method {
-		case http.MethodPost:
-			server.SetKeepAlivesEnabled(false)
-		case http.MethodDelete:
-			server.SetKeepAlivesEnabled(true)
-		default:
-			http.Error(w, "POST or DELETE", http.StatusMethodNotAllowed)
+// drain answers notify: POST when a drain begins, DELETE when it is cancelled. In between, every answer
+// says "Connection: close", so that clients leave between two requests and never within one.
+// (SetKeepAlivesEnabled(false) would close idle connections at once, with a request on its way now
+// and then: the very race that this avoids.)
+func drain(next http.Handler) http.Handler {
+	var draining atomic.Bool
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/drain" {
+			draining.Store(r.Method == http.MethodPost)
+			return
 		}
-	}
+		if draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func hello(w http.ResponseWriter, _ *http.Request) {

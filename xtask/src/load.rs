@@ -25,7 +25,7 @@ use fastrand::Rng;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 pub(crate) use spec::{Clients, Spec, Target};
@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// Writes every failure as a line of JSON, as it happens
     #[arg(long, value_name = "FILE")]
     failures: Option<PathBuf>,
+    /// Ends the run when standard input ends, so that it never outlives who started it
+    #[arg(long)]
+    while_stdin: bool,
     /// Prints a line of JSON twice a second
     #[arg(long)]
     progress: bool,
@@ -93,7 +96,7 @@ pub(crate) struct Outcome {
     pub(crate) began_millis: u64,
     /// When the last request had come to its end.
     pub(crate) ended_millis: u64,
-    /// What ended it: `signal`, `seconds` or `requests`.
+    /// What ended it: `signal`, `stdin`, `seconds` or `requests`.
     pub(crate) ended_by: String,
     /// One report for each target.
     pub(crate) targets: Vec<Report>,
@@ -129,11 +132,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?
-        .block_on(drive(&spec, failures, args.progress))?;
+        .block_on(drive(&spec, failures, args.until()))?;
     write(&outcome, args.out.as_deref())
 }
 
 impl Args {
+    fn until(&self) -> Until {
+        Until {
+            progress: self.progress,
+            stdin: self.while_stdin,
+        }
+    }
+
     fn spec(&self) -> anyhow::Result<Spec> {
         let mut spec = match &self.spec {
             Some(path) => {
@@ -170,11 +180,18 @@ impl Args {
     }
 }
 
+/// How a run shows itself and ends, beyond its spec.
+#[derive(Clone, Copy, Default)]
+struct Until {
+    progress: bool,
+    stdin: bool,
+}
+
 /// Starts the clients, waits for the end, lets requests under way finish.
 async fn drive(
     spec: &Spec,
     failures: Option<Mutex<File>>,
-    progress: bool,
+    until: Until,
 ) -> anyhow::Result<Outcome> {
     let start = Timestamp::now();
     let begun = Arc::new(AtomicU64::new(0));
@@ -203,8 +220,10 @@ async fn drive(
         clients::start(arm, &stopped, &busy, &mut random);
     }
     drop(busy);
-    let lines = progress.then(|| tokio::spawn(print_progress(arms.clone())));
-    let ended_by = end(spec, &arms).await?;
+    let lines = until
+        .progress
+        .then(|| tokio::spawn(print_progress(arms.clone())));
+    let ended_by = end(spec, &arms, until.stdin).await?;
     stop.send_replace(true);
     finish(&mut all_idle).await?;
     if let Some(lines) = lines {
@@ -219,22 +238,39 @@ async fn drive(
 }
 
 /// Waits for whatever ends the run first.
-async fn end(spec: &Spec, arms: &[Arc<Arm>]) -> anyhow::Result<&'static str> {
+async fn end(spec: &Spec, arms: &[Arc<Arm>], stdin: bool) -> anyhow::Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
     let time = sleep(Duration::from_secs(spec.seconds));
     let mut look = interval(Duration::from_millis(100));
-    tokio::pin!(time);
+    let input = stdin_end(stdin);
+    tokio::pin!(time, input);
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok("signal"),
             _ = interrupt.recv() => return Ok("signal"),
+            () = &mut input => return Ok("stdin"),
             () = &mut time => return Ok("seconds"),
             _ = look.tick() => if arms.iter().any(|arm| arm.tally.is_full()) {
                 return Ok("requests");
             },
         }
     }
+}
+
+/// Waits for the end of standard input; for ever where it does not matter.
+async fn stdin_end(matters: bool) {
+    if !matters {
+        return std::future::pending().await;
+    }
+    // A thread of its own: the runtime would wait for a read that never returns.
+    let (ended, end) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        // A broken input is an input that ended.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(ended);
+    });
+    let _ = end.await;
 }
 
 /// Lets requests under way come to their end; a second signal or [`FINISH`] cuts them off.

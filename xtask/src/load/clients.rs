@@ -139,36 +139,38 @@ impl Client {
     /// One long request after another, each on a connection of its own.
     async fn repeat(&mut self) {
         let clients = &self.arm.target.clients;
-        let seconds = match self.kind {
+        let whole = Duration::from_secs(match self.kind {
             Kind::Stream => clients.stream_seconds(),
             _ => clients.slow_seconds(),
-        };
-        let length = Duration::from_secs(seconds);
-        let mut wait = length.mul_f64(self.random.f64());
+        });
+        // The first one is the rest of one that began before us, so that from the first second on
+        // they are as evenly spread as later.
+        let mut length = whole.mul_f64(self.random.f64());
+        let mut wait = Duration::from_millis(self.random.u64(0..500));
         while self.pause(wait).await {
             let Some(entry) = self.arm.tally.begin(self.kind) else {
                 return;
             };
-            let call = match self.kind {
-                Kind::Stream => Call {
-                    method: Method::GET,
-                    path: format!("/stream?seconds={seconds}"),
-                    body: Bytes::new(),
-                    expect: Expect::Lines,
-                    answer: SHORT,
-                    piece: SHORT,
-                },
-                _ => Call {
-                    method: Method::POST,
-                    path: format!("/slow?seconds={seconds}"),
-                    body: self.words(),
-                    expect: Expect::Echo,
-                    answer: length + SLACK,
-                    piece: SHORT,
-                },
-            };
+            let call = self.long(length);
             self.arm.once(&entry, &call).await;
+            length = whole;
             wait = Duration::from_millis(self.random.u64(0..500));
+        }
+    }
+
+    /// A slow POST or a stream of that length.
+    fn long(&mut self, length: Duration) -> Call {
+        let seconds = length.as_secs_f64();
+        if self.kind == Kind::Stream {
+            return Call {
+                path: format!("/stream?seconds={seconds:.1}"),
+                ..short(Method::GET, Bytes::new(), Expect::Lines)
+            };
+        }
+        Call {
+            path: format!("/slow?seconds={seconds:.1}"),
+            answer: length + SLACK,
+            ..short(Method::POST, self.words(), Expect::Echo)
         }
     }
 

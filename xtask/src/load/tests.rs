@@ -129,7 +129,7 @@ fn spec(address: SocketAddr, requests: u64, clients: Clients) -> Spec {
 async fn load(address: SocketAddr, requests: u64, clients: Clients) -> Report {
     let spec = spec(address, requests, clients);
     spec.check().unwrap();
-    let mut outcome = drive(&spec, None, false).await.unwrap();
+    let mut outcome = drive(&spec, None, Until::default()).await.unwrap();
     assert_eq!(outcome.ended_by, "requests");
     outcome.targets.remove(0)
 }
@@ -272,7 +272,7 @@ async fn run_stops_at_its_time() {
     let address = server(Manner::Good).await;
     let mut spec = spec(address, 1000, new());
     spec.seconds = 1;
-    let outcome = drive(&spec, None, false).await.unwrap();
+    let outcome = drive(&spec, None, Until::default()).await.unwrap();
     assert_eq!(outcome.ended_by, "seconds");
     let report = &outcome.targets[0];
     assert_eq!((report.lost, report.unfinished), (0, 0));
