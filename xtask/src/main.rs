@@ -1,6 +1,7 @@
 //! Everything that a person or CI runs on this project.
 
 mod check;
+mod load;
 mod stage;
 mod test;
 
@@ -19,11 +20,13 @@ enum Command {
     Check,
     /// Run every test, in stages; the one test command.
     Test(test::Args),
+    Load(load::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Check => check::run(),
         Command::Test(args) => tokio::runtime::Runtime::new()?.block_on(test::run(&args)),
+        Command::Load(args) => load::run(&args),
     }
 }
