@@ -1,5 +1,7 @@
 //! Everything that a person or CI runs on this project.
 
+mod generate;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -10,8 +12,13 @@ struct Args {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Write crds/ and the other generated files.
+    Generate(generate::Args),
+}
 
 fn main() -> anyhow::Result<()> {
-    match Args::parse().command {}
+    match Args::parse().command {
+        Command::Generate(args) => generate::run(&args),
+    }
 }
