@@ -7,10 +7,14 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::Selector;
 
 use crate::api::DRAINING;
-use crate::api::v1alpha1::{GracefulDeploymentSpec, PodReplacementPolicy, StrategyType, Withdraw};
+use crate::api::v1alpha1::{
+    GracefulDeploymentSpec, PodReplacementPolicy, StrategyType, Withdraw, validate,
+};
 use crate::rollout::{Invalid, ReplacementPolicy, Strategy, Target, Withdrawal};
 
 pub(super) fn parse(spec: &GracefulDeploymentSpec) -> Result<Target, Invalid> {
+    validate(spec)
+        .map_err(|invalid| Invalid(invalid.problems.iter().map(ToString::to_string).collect()))?;
     let replicas = super::to_count(spec.replicas);
     let bounds = spec.strategy.rolling_update.clone().unwrap_or_default();
     let max_surge = resolve("maxSurge", &bounds.max_surge, replicas, Rounding::Up)?;

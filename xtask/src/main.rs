@@ -1,6 +1,7 @@
 //! Everything that a person or CI runs on this project.
 
 mod check;
+mod generate;
 mod load;
 mod stage;
 mod test;
@@ -21,6 +22,8 @@ enum Command {
     /// Run every test, in stages; the one test command.
     Test(test::Args),
     Load(load::Args),
+    /// Write crds/ and the other generated files.
+    Generate(generate::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -28,5 +31,6 @@ fn main() -> anyhow::Result<()> {
         Command::Check => check::run(),
         Command::Test(args) => tokio::runtime::Runtime::new()?.block_on(test::run(&args)),
         Command::Load(args) => load::run(&args),
+        Command::Generate(args) => generate::run(&args),
     }
 }
