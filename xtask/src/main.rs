@@ -1,6 +1,7 @@
 //! Everything that a person or CI runs on this project.
 
 mod check;
+mod generate;
 mod stage;
 mod test;
 
@@ -19,11 +20,14 @@ enum Command {
     Check,
     /// Run every test, in stages; the one test command.
     Test(test::Args),
+    /// Write crds/ and the other generated files.
+    Generate(generate::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Check => check::run(),
         Command::Test(args) => tokio::runtime::Runtime::new()?.block_on(test::run(&args)),
+        Command::Generate(args) => generate::run(&args),
     }
 }
