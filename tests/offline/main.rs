@@ -1,1 +1,5 @@
 //! The offline tests.
+#![cfg(test)]
+
+mod architecture;
+mod chart;
