@@ -2,6 +2,7 @@
 //! containers and ports. The operator and the agent meet nowhere else.
 
 pub mod injected;
+pub mod reason;
 pub mod receipt;
 pub mod request;
 pub mod v1alpha1;
