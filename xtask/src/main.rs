@@ -1,5 +1,12 @@
 //! Everything that a person or CI runs on this project.
 
+mod cluster;
+mod debian;
+mod folders;
+mod image;
+mod process;
+mod tools;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -10,8 +17,16 @@ struct Args {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// A real Kubernetes on this machine
+    Cluster(cluster::Args),
+    /// Build the images of operator and agent as tar files
+    Image(image::Args),
+}
 
 fn main() -> anyhow::Result<()> {
-    match Args::parse().command {}
+    match Args::parse().command {
+        Command::Cluster(args) => cluster::main(&args),
+        Command::Image(args) => image::main(&args),
+    }
 }
