@@ -1,6 +1,12 @@
 //! Everything that a person or CI runs on this project.
 
+mod cluster;
+mod debian;
+mod folders;
+mod image;
 mod load;
+mod process;
+mod tools;
 
 use clap::{Parser, Subcommand};
 
@@ -13,11 +19,17 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A real Kubernetes on this machine
+    Cluster(cluster::Args),
+    /// Build the images of operator and agent as tar files
+    Image(image::Args),
     Load(load::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
+        Command::Cluster(args) => cluster::main(&args),
+        Command::Image(args) => image::main(&args),
         Command::Load(args) => load::run(&args),
     }
 }
