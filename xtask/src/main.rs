@@ -2,6 +2,7 @@
 
 mod cluster;
 mod debian;
+mod demo;
 mod folders;
 mod image;
 mod load;
@@ -21,6 +22,7 @@ struct Args {
 enum Command {
     /// A real Kubernetes on this machine
     Cluster(cluster::Args),
+    Demo(demo::Args),
     /// Build the images of operator and agent as tar files
     Image(image::Args),
     Load(load::Args),
@@ -29,6 +31,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Cluster(args) => cluster::main(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Image(args) => image::main(&args),
         Command::Load(args) => load::run(&args),
     }
