@@ -69,10 +69,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let shown = prepare(&rig, &cluster, &arms, progress)
         .and_then(|images| show(&rig, &arms, &images, &events, &seen))
         .and_then(|verdicts| conclude(verdicts, args.json.as_deref()));
-    if !was_up && !args.keep {
-        cluster.down(progress)?;
+    if was_up || args.keep {
+        return shown;
     }
-    shown
+    // What was shown is the more telling error of the two.
+    shown.and(cluster.down(progress))
 }
 
 /// Installs what the arms need; returns the example's two images.

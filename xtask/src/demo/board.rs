@@ -125,11 +125,11 @@ impl Board {
         }
     }
 
-    /// Whether every arm serves with all its pods, before the change.
+    /// Whether every arm serves with all its pods, and no others, before the change.
     pub(super) fn is_serving(&self) -> bool {
         self.sides
             .values()
-            .all(|side| side.ready(false) == REPLICAS)
+            .all(|side| side.pods.len() == REPLICAS && side.ready(false) == REPLICAS)
     }
 
     /// Whether every arm has new pods only.
@@ -211,6 +211,19 @@ mod tests {
         );
         assert!(board.is_done());
         assert!(see(&mut board, "h", pod(true, PodState::Starting), later).is_empty());
+    }
+
+    #[test]
+    fn pods_of_a_demo_before_are_waited_for() {
+        let mut board = Board::new(&[Arm::Graceful]);
+        let now = Instant::now();
+        for name in ["a", "b", "c", "d"] {
+            see(&mut board, name, pod(false, PodState::Ready), now);
+        }
+        see(&mut board, "e", pod(true, PodState::Terminating), now);
+        assert!(!board.is_serving());
+        board.see(Event::PodGone(Arm::Graceful, "e".into()), now);
+        assert!(board.is_serving());
     }
 
     #[test]
