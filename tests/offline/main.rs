@@ -1,1 +1,6 @@
-//! The offline tests.
+//! The offline tests: no network, no cluster.
+#![cfg(test)]
+
+mod architecture;
+mod chart;
+mod inject;

@@ -1,0 +1,149 @@
+//! `spec.drain`: how a pod's work is brought to its end. It travels to the agent as it stands here.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::defaults;
+
+/// How a pod's work is brought to its end before the pod is removed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// How a pod is taken out of traffic. Readiness makes it not ready and lets it drain while it
+    /// lives; Termination deletes it and lets it drain in its preStop hook; Auto takes Readiness
+    /// unless it would be the worse way. Defaults to Auto.
+    #[serde(default)]
+    pub withdraw: Withdraw,
+
+    /// Deadline of one planned drain, in seconds from when the pod heard of it. Defaults to 300.
+    #[serde(default = "defaults::drain_timeout")]
+    pub timeout_seconds: i32,
+
+    /// Seconds that a drain may take when the pod was deleted without one (kubectl delete, eviction,
+    /// node shutdown): the drain's share of the termination grace period. Defaults to 60.
+    #[serde(default = "defaults::deletion_timeout")]
+    pub deletion_timeout_seconds: i32,
+
+    /// Least seconds of a drain, for routes to forget the pod: low traffic proves nothing about
+    /// them. 10 to 30 behind ingress controllers and cloud load balancers. Defaults to 5.
+    #[serde(default = "defaults::min")]
+    pub min_seconds: i32,
+
+    /// Seconds for which all confirmations must hold. Defaults to 3.
+    #[serde(default = "defaults::quiet")]
+    pub quiet_seconds: i32,
+
+    /// Seconds for which new connections beyond those of probes may restart the quiet time. Defaults
+    /// to 30.
+    #[serde(default = "defaults::arrivals")]
+    pub arrivals_seconds: i32,
+
+    /// Tells the application that a drain began, so that it stops keeping connections alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+
+    /// What confirms that a pod's work is over; all must hold. Absent means connections on all
+    /// listening ports; an empty list means minSeconds only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<Vec<Confirmation>>,
+}
+
+/// How a pod is taken out of traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Withdraw {
+    /// Readiness, unless Termination is the better way for this pod.
+    #[default]
+    Auto,
+    /// The pod is made not ready and drains while it lives.
+    Readiness,
+    /// The pod is deleted and drains in its preStop hook.
+    Termination,
+}
+
+/// Tells the application that a drain began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Notify {
+    /// A POST without body when a drain begins, a DELETE on the same path when it is cancelled. May
+    /// come more than once; an error does not stop the drain.
+    pub http_post: HttpPort,
+}
+
+/// A port and path of the pod itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpPort {
+    /// Port of the pod, 1 to 65535.
+    pub port: u16,
+    /// Path, beginning with `/`.
+    pub path: String,
+}
+
+/// One confirmation that a pod's work is over. Exactly one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Confirmation {
+    /// The kernel's socket table: no stream and no request in flight on the pod's inbound
+    /// connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Connections>,
+}
+
+/// Which connections are looked at, and when they count as done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connections {
+    /// Ports to look at. Empty means every port that the pod listens on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
+
+    /// Ports to leave out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except_ports: Vec<u16>,
+
+    /// What becomes of idle keep-alive connections and those with short requests. Finish leaves them
+    /// to the application's shutdown; Wait waits until their clients have gone. Defaults to Finish.
+    #[serde(default)]
+    pub keep_alive: KeepAlive,
+
+    /// Seconds without a byte either way after which an unanswered request no longer holds the
+    /// drain. Defaults to 60.
+    #[serde(default = "defaults::unresponsive")]
+    pub unresponsive_seconds: i32,
+}
+
+/// What becomes of idle keep-alive connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum KeepAlive {
+    /// They are left to the application's own shutdown.
+    #[default]
+    Finish,
+    /// The drain waits until there are none.
+    Wait,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            withdraw: Withdraw::Auto,
+            timeout_seconds: defaults::drain_timeout(),
+            deletion_timeout_seconds: defaults::deletion_timeout(),
+            min_seconds: defaults::min(),
+            quiet_seconds: defaults::quiet(),
+            arrivals_seconds: defaults::arrivals(),
+            notify: None,
+            confirm: None,
+        }
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            ports: Vec::new(),
+            except_ports: Vec::new(),
+            keep_alive: KeepAlive::Finish,
+            unresponsive_seconds: defaults::unresponsive(),
+        }
+    }
+}
