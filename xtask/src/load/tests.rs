@@ -117,7 +117,6 @@ fn spec(address: SocketAddr, requests: u64, clients: Clients) -> Spec {
         seconds: 20,
         max_requests: requests,
         sources: vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()],
-        claim_sources: false,
         targets: vec![Target {
             name: "arm".into(),
             address,
