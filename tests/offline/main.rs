@@ -1,1 +1,4 @@
 //! The offline tests.
+
+#[cfg(test)]
+mod generated;
