@@ -12,4 +12,5 @@
 
 pub mod api;
 pub mod inject;
+pub mod observe;
 pub mod rollout;

@@ -5,7 +5,9 @@
 
 mod defaults;
 mod drain;
+pub(crate) mod sentences;
 mod status;
+mod validate;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -18,6 +20,7 @@ pub use drain::{Confirmation, Connections, Drain, HttpPort, KeepAlive, Notify, W
 pub use status::{
     DrainCause, DrainEnd, DrainRecord, DrainWay, GracefulDeploymentStatus, RolloutRecord,
 };
+pub use validate::{Invalid, Problem, validate};
 
 /// Desired behaviour of a GracefulDeployment.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +32,13 @@ pub use status::{
     shortname = "gd",
     category = "all",
     namespaced,
+    doc = "A Deployment whose old pods leave only when their work is known to be over, or at a deadline.",
     status = "GracefulDeploymentStatus",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase")]

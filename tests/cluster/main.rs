@@ -1,1 +1,4 @@
 //! The cluster tests.
+#![cfg(test)]
+
+mod chart;

@@ -1,4 +1,6 @@
-//! The offline tests.
+//! The offline tests: no network, no cluster.
+#![cfg(test)]
 
-#[cfg(test)]
+mod architecture;
+mod chart;
 mod inject;
