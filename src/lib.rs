@@ -11,4 +11,6 @@
 //! pure function over plain data with the time as one of its inputs.
 
 pub mod api;
+pub mod inject;
+pub mod observe;
 pub mod rollout;

@@ -2,6 +2,7 @@
 
 mod check;
 mod generate;
+mod load;
 mod stage;
 mod test;
 
@@ -20,6 +21,7 @@ enum Command {
     Check,
     /// Run every test, in stages; the one test command.
     Test(test::Args),
+    Load(load::Args),
     /// Write crds/ and the other generated files.
     Generate(generate::Args),
 }
@@ -28,6 +30,7 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Check => check::run(),
         Command::Test(args) => tokio::runtime::Runtime::new()?.block_on(test::run(&args)),
+        Command::Load(args) => load::run(&args),
         Command::Generate(args) => generate::run(&args),
     }
 }

@@ -1,0 +1,105 @@
+//! Why a template is not injected, in the user's words: where, what is wrong, what to write instead.
+//! Becomes the message of the condition `Stalled`.
+
+/// Why a template is not injected. Every field `at` is a path from the object's root, such as
+/// `spec.template.spec.containers[1].name`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Something is not what Kubernetes has there.
+    #[error("{at}: cannot be read: {why}")]
+    Unreadable {
+        /// Where.
+        at: String,
+        /// What was found and what was expected.
+        why: String,
+    },
+    /// There is no container.
+    #[error("spec.template.spec.containers: a pod needs a container; list at least one")]
+    NoContainer,
+    /// A container or volume has the name of an injected one.
+    #[error("{at}: {name} is the name of what is injected for the drain; choose another name")]
+    ReservedName {
+        /// Where.
+        at: String,
+        /// The name.
+        name: String,
+    },
+    /// A label or annotation with our prefix.
+    #[error(
+        "{at}: labels and annotations that begin with graceful.dev/ are written by the operator \
+         alone; remove {key}"
+    )]
+    ReservedKey {
+        /// Where.
+        at: String,
+        /// The label or annotation.
+        key: String,
+    },
+    /// A mount where the agent's binary is mounted.
+    #[error("{at}: /graceful.dev is where the drain agent is mounted; choose another path")]
+    ReservedPath {
+        /// Where.
+        at: String,
+    },
+    /// There is no agent for Windows.
+    #[error("{at}: there is no drain agent for Windows; use a Deployment for Windows pods")]
+    Windows {
+        /// Where.
+        at: String,
+    },
+    /// A hook that could not be run after the drain.
+    #[error(
+        "{at}: must have exactly one of exec, httpGet and sleep (Kubernetes never ran a tcpSocket \
+         here); write one of them, or remove preStop"
+    )]
+    UnknownHook {
+        /// Where.
+        at: String,
+    },
+    /// An exec hook without a command.
+    #[error("{at}: an exec hook needs a command; write one, or remove preStop")]
+    NoCommand {
+        /// Where.
+        at: String,
+    },
+    /// A port by a name that nobody has.
+    #[error("{at}: no port is named {name}; write the port's number, or name a port {name}")]
+    UnknownPort {
+        /// Where.
+        at: String,
+        /// The name.
+        name: String,
+    },
+    /// A preStop sleep that its own grace period would cut.
+    #[error(
+        "{at}: a sleep of {seconds} s does not fit into terminationGracePeriodSeconds {grace}; \
+         write a shorter sleep, or remove terminationGracePeriodSeconds, which is then made long \
+         enough"
+    )]
+    LongSleep {
+        /// Where.
+        at: String,
+        /// The sleep.
+        seconds: i64,
+        /// The grace period.
+        grace: i64,
+    },
+    /// A number below what it can be.
+    #[error("{at}: must not be negative; write 0 or more")]
+    Negative {
+        /// Where.
+        at: String,
+    },
+    /// A probe that probes nothing.
+    #[error("{at}: a probe needs one of exec, grpc, httpGet and tcpSocket; write one of them")]
+    NoProbeHandler {
+        /// Where.
+        at: String,
+    },
+    /// A grace period where Kubernetes has none.
+    #[error("{at}: a readiness probe ends no container and has no grace period; remove it")]
+    ReadinessGrace {
+        /// Where.
+        at: String,
+    },
+}
