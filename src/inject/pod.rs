@@ -41,7 +41,9 @@ pub(super) struct Spec {
     #[serde(deserialize_with = "nullable")]
     pub(super) node_selector: Strings,
     pub(super) termination_grace_period_seconds: Option<i64>,
-    pub(super) resources: Option<Value>,
+    /// The budget of the whole pod.
+    #[serde(deserialize_with = "nullable")]
+    pub(super) resources: Resources,
     pub(super) security_context: Option<SecurityContext>,
 }
 

@@ -1,8 +1,8 @@
 //! The agent's resources, such that the pod's quality of service stays what the user made it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::pod::{Container, Pod};
+use super::pod::{Container, Object, Pod};
 
 /// Requests and limits of the agent.
 ///
@@ -12,20 +12,43 @@ use super::pod::{Container, Pod};
 /// thousands of sockets (12 to 15 ms for 10,000) are not spread over seconds. At 10m they would be,
 /// and the time between two samples follows from the cost of one. No probe depends on it: an answer
 /// may take 10 s.
+///
+/// Nothing for what the pod as a whole has a budget for (`spec.resources`): that decides its class and
+/// serves the agent too, and the API server refuses a pod whose containers request more.
 pub(super) fn of_agent(pod: &Pod) -> Value {
-    if pod.spec.resources.as_ref().is_some_and(Value::is_object) {
-        // A budget for the whole pod decides its class and serves the agent too; requests of its own
-        // could exceed the budget, and the pod would be refused.
-        json!({})
-    } else if pod
-        .all_containers()
-        .all(|container| is_guaranteed(&container.it))
-    {
-        let both = json!({"cpu": "50m", "memory": "16Mi"});
-        json!({"requests": both, "limits": both})
+    let (mut requests, mut limits) = if pod.all_containers().all(|it| is_guaranteed(&it.it)) {
+        (
+            amounts(&[("cpu", "50m"), ("memory", "16Mi")]),
+            amounts(&[("cpu", "50m"), ("memory", "16Mi")]),
+        )
     } else {
-        json!({"requests": {"cpu": "5m", "memory": "8Mi"}, "limits": {"memory": "16Mi"}})
+        (
+            amounts(&[("cpu", "5m"), ("memory", "8Mi")]),
+            amounts(&[("memory", "16Mi")]),
+        )
+    };
+    for name in pod
+        .spec
+        .resources
+        .limits
+        .keys()
+        .chain(pod.spec.resources.requests.keys())
+    {
+        requests.remove(name);
+        limits.remove(name);
     }
+    let parts = [("requests", requests), ("limits", limits)].into_iter();
+    let parts = parts.filter(|(_, amounts)| !amounts.is_empty());
+    parts
+        .map(|(key, amounts)| (key.to_owned(), Value::Object(amounts)))
+        .collect()
+}
+
+fn amounts(amounts: &[(&str, &str)]) -> Object {
+    let amounts = amounts.iter();
+    amounts
+        .map(|(name, amount)| ((*name).to_owned(), Value::from(*amount)))
+        .collect()
 }
 
 /// As the kubelet has it (pkg/apis/core/v1/helper/qos): limits for CPU and memory, and requests equal
@@ -92,6 +115,8 @@ fn scale(suffix: &str) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -14,11 +14,17 @@ pub enum Refusal {
         why: String,
     },
     /// There is no container.
-    #[error("spec.template.spec.containers: a pod needs a container; list at least one")]
+    #[error("spec.template.spec.containers: a pod needs a container: list at least one")]
     NoContainer,
-    /// A container or volume has the name of an injected one.
-    #[error("{at}: {name} is the name of what is injected for the drain; choose another name")]
-    ReservedName {
+    /// A container has the agent's name.
+    #[error("{at}: the container name graceful-agent is reserved: choose another name")]
+    ReservedContainer {
+        /// Where.
+        at: String,
+    },
+    /// A volume has the name of an injected one.
+    #[error("{at}: the volume name {name} is reserved: choose another name")]
+    ReservedVolume {
         /// Where.
         at: String,
         /// The name.
@@ -26,8 +32,8 @@ pub enum Refusal {
     },
     /// A label or annotation with our prefix.
     #[error(
-        "{at}: labels and annotations that begin with graceful.dev/ are written by the operator \
-         alone; remove {key}"
+        "{at}: labels and annotations beginning with graceful.dev/ are reserved: leave {key} out of \
+         the template"
     )]
     ReservedKey {
         /// Where.
@@ -36,13 +42,13 @@ pub enum Refusal {
         key: String,
     },
     /// A mount where the agent's binary is mounted.
-    #[error("{at}: /graceful.dev is where the drain agent is mounted; choose another path")]
+    #[error("{at}: the path /graceful.dev is reserved: mount the volume elsewhere")]
     ReservedPath {
         /// Where.
         at: String,
     },
     /// There is no agent for Windows.
-    #[error("{at}: there is no drain agent for Windows; use a Deployment for Windows pods")]
+    #[error("{at}: there is no drain agent for Windows: use a Deployment for Windows pods")]
     Windows {
         /// Where.
         at: String,
@@ -50,20 +56,20 @@ pub enum Refusal {
     /// A hook that could not be run after the drain.
     #[error(
         "{at}: must have exactly one of exec, httpGet and sleep (Kubernetes never ran a tcpSocket \
-         here); write one of them, or remove preStop"
+         here): write one of them, or leave preStop out"
     )]
     UnknownHook {
         /// Where.
         at: String,
     },
     /// An exec hook without a command.
-    #[error("{at}: an exec hook needs a command; write one, or remove preStop")]
+    #[error("{at}: an exec hook needs a command: write one, or leave preStop out")]
     NoCommand {
         /// Where.
         at: String,
     },
     /// A port by a name that nobody has.
-    #[error("{at}: no port is named {name}; write the port's number, or name a port {name}")]
+    #[error("{at}: no port is named {name}: write the port's number, or name a port {name}")]
     UnknownPort {
         /// Where.
         at: String,
@@ -72,9 +78,8 @@ pub enum Refusal {
     },
     /// A preStop sleep that its own grace period would cut.
     #[error(
-        "{at}: a sleep of {seconds} s does not fit into terminationGracePeriodSeconds {grace}; \
-         write a shorter sleep, or remove terminationGracePeriodSeconds, which is then made long \
-         enough"
+        "{at}: a preStop sleep must be below terminationGracePeriodSeconds, and {seconds} is not \
+         below {grace}: raise the grace period, or leave it out, and it is computed"
     )]
     LongSleep {
         /// Where.
@@ -85,19 +90,19 @@ pub enum Refusal {
         grace: i64,
     },
     /// A number below what it can be.
-    #[error("{at}: must not be negative; write 0 or more")]
+    #[error("{at}: must not be negative: write 0 or more")]
     Negative {
         /// Where.
         at: String,
     },
     /// A probe that probes nothing.
-    #[error("{at}: a probe needs one of exec, grpc, httpGet and tcpSocket; write one of them")]
+    #[error("{at}: a probe needs one of exec, grpc, httpGet and tcpSocket: write one of them")]
     NoProbeHandler {
         /// Where.
         at: String,
     },
     /// A grace period where Kubernetes has none.
-    #[error("{at}: a readiness probe ends no container and has no grace period; remove it")]
+    #[error("{at}: a readiness probe ends no container and has no grace period: leave it out")]
     ReadinessGrace {
         /// Where.
         at: String,

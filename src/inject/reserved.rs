@@ -13,19 +13,18 @@ pub(super) fn check(pod: &Pod) -> Result<(), Refusal> {
     keys("labels", &pod.labels)?;
     keys("annotations", &pod.annotations)?;
     for (i, volume) in pod.volumes.iter().enumerate() {
-        let reserved = [AGENT, PODINFO_VOLUME, TOKEN_VOLUME];
-        name(
-            format!("{TEMPLATE}.spec.volumes[{i}].name"),
-            &volume.name,
-            &reserved,
-        )?;
+        if [AGENT, PODINFO_VOLUME, TOKEN_VOLUME].contains(&volume.name.as_str()) {
+            return Err(Refusal::ReservedVolume {
+                at: format!("{TEMPLATE}.spec.volumes[{i}].name"),
+                name: volume.name.clone(),
+            });
+        }
     }
     for container in pod.all_containers() {
-        name(
-            format!("{}.name", container.at),
-            &container.it.name,
-            &[AGENT],
-        )?;
+        if container.it.name == AGENT {
+            let at = format!("{}.name", container.at);
+            return Err(Refusal::ReservedContainer { at });
+        }
         paths(container)?;
     }
     Ok(())
@@ -61,16 +60,6 @@ fn keys(field: &str, keys: &Strings) -> Result<(), Refusal> {
         }),
         None => Ok(()),
     }
-}
-
-fn name(at: String, name: &str, reserved: &[&str]) -> Result<(), Refusal> {
-    if reserved.contains(&name) {
-        return Err(Refusal::ReservedName {
-            at,
-            name: name.into(),
-        });
-    }
-    Ok(())
 }
 
 fn paths(container: &At<Container>) -> Result<(), Refusal> {

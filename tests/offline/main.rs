@@ -1,4 +1,4 @@
-//! The offline tests.
+//! The offline tests: no network, no cluster.
 #![cfg(test)]
 
 mod architecture;

@@ -1,10 +1,16 @@
 //! Everything that a person or CI runs on this project.
 
 mod check;
+mod cluster;
+mod debian;
+mod folders;
 mod generate;
+mod image;
 mod load;
+mod process;
 mod stage;
 mod test;
+mod tools;
 
 use clap::{Parser, Subcommand};
 
@@ -24,6 +30,10 @@ enum Command {
     Load(load::Args),
     /// Write crds/ and the other generated files.
     Generate(generate::Args),
+    /// A real Kubernetes on this machine
+    Cluster(cluster::Args),
+    /// Build the images of operator and agent as tar files
+    Image(image::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,5 +42,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(args) => tokio::runtime::Runtime::new()?.block_on(test::run(&args)),
         Command::Load(args) => load::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Cluster(args) => cluster::main(&args),
+        Command::Image(args) => image::main(&args),
     }
 }

@@ -79,9 +79,19 @@ fn guaranteed_pods_stay_guaranteed() {
 
 #[test]
 fn budget_of_the_whole_pod_is_not_exceeded() {
-    let template =
-        pod(json!({"resources": {"limits": {"cpu": 1}}, "containers": [app(json!({}))]}));
-    assert_eq!(agent_of(&template)["resources"], json!({}));
+    let agent_in = |budget: Value| {
+        let template = pod(json!({"resources": budget, "containers": [app(json!({}))]}));
+        agent_of(&template)["resources"].clone()
+    };
+    assert_eq!(
+        agent_in(json!({"limits": {"cpu": 1, "memory": "1Gi"}})),
+        json!({})
+    );
+    assert_eq!(
+        agent_in(json!({"requests": {"memory": "1Gi"}})),
+        json!({"requests": {"cpu": "5m"}})
+    );
+    assert_eq!(agent_in(json!({})), agent_in(Value::Null));
 }
 
 #[test]

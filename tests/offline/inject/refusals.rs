@@ -26,7 +26,7 @@ fn refusals_say_where_and_what_to_write_instead() {
         ),
         (
             refusal(&json!({})),
-            "spec.template.spec.containers: a pod needs a container; list at least one",
+            "spec.template.spec.containers: a pod needs a container: list at least one",
         ),
         (
             refusal(&pod(json!({"containers": {}}))),
@@ -34,29 +34,30 @@ fn refusals_say_where_and_what_to_write_instead() {
         ),
         (
             refusal(&one_container(json!({"ports": [{"containerPort": 70000}]}))),
-            "spec.template.spec.containers[0]: cannot be read: invalid value: integer `70000`, expected u16",
+            "spec.template.spec.containers[0]: cannot be read: invalid value: integer `70000`, \
+             expected u16",
         ),
         (
             named("containers"),
-            "spec.template.spec.containers[1].name: graceful-agent is the name of what is injected for the drain; \
-             choose another name",
+            "spec.template.spec.containers[1].name: the container name graceful-agent is \
+             reserved: choose another name",
         ),
         (
             named("initContainers"),
-            "spec.template.spec.initContainers[1].name: graceful-agent is the name of what is injected for the \
-             drain; choose another name",
+            "spec.template.spec.initContainers[1].name: the container name graceful-agent is \
+             reserved: choose another name",
         ),
         (
             named("volumes"),
-            "spec.template.spec.volumes[1].name: graceful-agent is the name of what is injected for the drain; \
+            "spec.template.spec.volumes[1].name: the volume name graceful-agent is reserved: \
              choose another name",
         ),
         (
             refusal(&one_container(
                 json!({"volumeMounts": [{"name": "x", "mountPath": "/graceful.dev/x"}]}),
             )),
-            "spec.template.spec.containers[0].volumeMounts[0].mountPath: /graceful.dev is where the drain agent is \
-             mounted; choose another path",
+            "spec.template.spec.containers[0].volumeMounts[0].mountPath: the path /graceful.dev \
+             is reserved: mount the volume elsewhere",
         ),
     ] {
         assert_eq!(got, expected);
@@ -69,27 +70,29 @@ fn hooks_that_could_not_be_kept_are_refused() {
     for (got, expected) in [
         (
             hook(json!({"tcpSocket": {"port": 1}})),
-            "spec.template.spec.containers[0].lifecycle.preStop: must have exactly one of exec, httpGet and sleep \
-             (Kubernetes never ran a tcpSocket here); write one of them, or remove preStop",
+            "spec.template.spec.containers[0].lifecycle.preStop: must have exactly one of exec, \
+             httpGet and sleep (Kubernetes never ran a tcpSocket here): write one of them, or \
+             leave preStop out",
         ),
         (
             hook(json!({"exec": {"command": []}})),
-            "spec.template.spec.containers[0].lifecycle.preStop.exec: an exec hook needs a command; write one, or \
-             remove preStop",
+            "spec.template.spec.containers[0].lifecycle.preStop.exec: an exec hook needs a \
+             command: write one, or leave preStop out",
         ),
         (
             hook(json!({"exec": {"command": ["x"], "tty": true}})),
-            "spec.template.spec.containers[0].lifecycle.preStop.exec: cannot be read: unknown field `tty`, expected \
-             `command`",
+            "spec.template.spec.containers[0].lifecycle.preStop.exec: cannot be read: unknown \
+             field `tty`, expected `command`",
         ),
         (
             hook(json!({"httpGet": {"port": "http"}})),
-            "spec.template.spec.containers[0].lifecycle.preStop.httpGet.port: no port is named http; write the \
-             port's number, or name a port http",
+            "spec.template.spec.containers[0].lifecycle.preStop.httpGet.port: no port is named \
+             http: write the port's number, or name a port http",
         ),
         (
             hook(json!({"sleep": {"seconds": -1}})),
-            "spec.template.spec.containers[0].lifecycle.preStop.sleep.seconds: must not be negative; write 0 or more",
+            "spec.template.spec.containers[0].lifecycle.preStop.sleep.seconds: must not be \
+             negative: write 0 or more",
         ),
     ] {
         assert_eq!(got, expected);
@@ -120,9 +123,9 @@ fn sleep_beyond_the_users_own_grace_period_is_refused() {
     };
     assert_eq!(
         refusal(&template(20)),
-        "spec.template.spec.containers[0].lifecycle.preStop.sleep.seconds: a sleep of 20 s does not fit into \
-         terminationGracePeriodSeconds 20; write a shorter sleep, or remove terminationGracePeriodSeconds, which is \
-         then made long enough"
+        "spec.template.spec.containers[0].lifecycle.preStop.sleep.seconds: a preStop sleep must \
+         be below terminationGracePeriodSeconds, and 20 is not below 20: raise the grace period, \
+         or leave it out, and it is computed"
     );
     injected(&template(21));
 }
@@ -136,8 +139,8 @@ fn labels_and_annotations_of_ours_are_refused() {
         assert_eq!(
             refusal(&template),
             format!(
-                "spec.template.metadata.{field}: labels and annotations that begin with graceful.dev/ are written \
-                 by the operator alone; remove graceful.dev/drain"
+                "spec.template.metadata.{field}: labels and annotations beginning with \
+                 graceful.dev/ are reserved: leave graceful.dev/drain out of the template"
             )
         );
     }
@@ -181,19 +184,21 @@ fn probes_that_cannot_be_are_refused() {
     for (got, expected) in [
         (
             readiness(json!({"grpc": {"port": 1}, "terminationGracePeriodSeconds": 1})),
-            "spec.probes.readiness.terminationGracePeriodSeconds: a readiness probe ends no container and has no \
-             grace period; remove it",
+            "spec.probes.readiness.terminationGracePeriodSeconds: a readiness probe ends no \
+             container and has no grace period: leave it out",
         ),
         (
             readiness(json!({"httpGet": {"port": "http"}})),
-            "spec.probes.readiness.httpGet.port: no port is named http; write the port's number, or name a port http",
+            "spec.probes.readiness.httpGet.port: no port is named http: write the port's number, \
+             or name a port http",
         ),
         (
             refusal(Probes {
                 liveness: Some(json!({"periodSeconds": 1})),
                 ..Probes::default()
             }),
-            "spec.probes.liveness: a probe needs one of exec, grpc, httpGet and tcpSocket; write one of them",
+            "spec.probes.liveness: a probe needs one of exec, grpc, httpGet and tcpSocket: write \
+             one of them",
         ),
         (
             readiness(json!("tcp")),
