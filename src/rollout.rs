@@ -1,4 +1,4 @@
-//! Decides what to do next for one object: [`plan`] turns an [`Observation`] into a [`Plan`].
+//! Decides what to do next for one object: [`plan()`] turns an [`Observation`] into a [`Plan`].
 //!
 //! Pure and infallible: no clock, no client, no randomness, no logging. A bad spec is a state that is
 //! shown as a condition, a missing object is data, and the time is an input. Decisions on pods are

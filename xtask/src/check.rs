@@ -1,10 +1,9 @@
 //! `cargo xtask check`: everything about the source that can be judged without a cluster, one
 //! command a stage. It changes no file outside target/ and the user's cache.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 
+use crate::folders;
 use crate::stage::{Outcome, conclude, in_root, sh};
 
 /// The one version that is used: another may judge the same dependencies differently.
@@ -18,6 +17,9 @@ const CLIPPY: [&str; 2] = [
     "cargo clippy --workspace --all-targets --quiet -- -D warnings",
     "cargo clippy --test cluster --test e2e --quiet -- -D warnings",
 ];
+
+/// Private items are documented too, for those who work on them, so links to them are in order.
+const RUSTDOCFLAGS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
 const DOCS: &str = "cargo doc --workspace --no-deps --document-private-items --quiet";
 
@@ -47,8 +49,8 @@ pub(crate) fn source() -> Vec<Outcome> {
         }),
         Outcome::of(
             "docs",
-            &format!("RUSTDOCFLAGS='-D warnings' {DOCS}"),
-            || sh(DOCS, &[("RUSTDOCFLAGS", "-D warnings")]),
+            &format!("RUSTDOCFLAGS='{RUSTDOCFLAGS}' {DOCS}"),
+            || sh(DOCS, &[("RUSTDOCFLAGS", RUSTDOCFLAGS)]),
         ),
         plain("generated", GENERATED),
     ]
@@ -67,7 +69,7 @@ pub(crate) fn offline(full: bool) -> Outcome {
 /// Runs cargo-deny from the user's cache, where it is built once (two minutes). Unoptimised: it
 /// runs for three seconds either way, and an optimised build takes three times as long.
 fn deny() -> Result<()> {
-    let home = cache()?.join(format!("tools/cargo-deny-{CARGO_DENY}"));
+    let home = folders::tools()?.join(format!("cargo-deny-{CARGO_DENY}"));
     let program = home.join("bin/cargo-deny");
     if !program.exists() {
         println!("building cargo-deny {CARGO_DENY}, once");
@@ -75,19 +77,10 @@ fn deny() -> Result<()> {
         let line = format!("{install} --version {CARGO_DENY} --root {}", home.display());
         sh(&line, &[("CARGO_PROFILE_DEV_DEBUG", "false")])?;
     }
-    let status = in_root(&program.to_string_lossy())
+    let status = in_root(&program.to_string_lossy())?
         .args(DENY.split_whitespace())
         .status()
         .context("start cargo-deny")?;
     anyhow::ensure!(status.success(), "cargo-deny ended with {status}");
     Ok(())
-}
-
-/// Where tools are kept between runs: the user's cache, shared by all checkouts.
-fn cache() -> Result<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-        .context("neither XDG_CACHE_HOME nor a home directory to keep tools in")?;
-    Ok(base.join("graceful-deployment"))
 }

@@ -1,11 +1,12 @@
 //! One stage of a check or a test run: a headline, the work, the time it took, and at the end a
 //! table that says how to run again what failed. It decides nothing about what is run.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::folders;
 
 /// How one stage ended.
 pub(crate) struct Outcome {
@@ -82,7 +83,7 @@ fn table(outcomes: &[Outcome]) -> String {
 pub(crate) fn sh(line: &str, env: &[(&str, &str)]) -> Result<()> {
     let mut words = line.split_whitespace();
     let program = words.next().context("an empty command line")?;
-    let status = in_root(program)
+    let status = in_root(program)?
         .args(words)
         .envs(env.iter().copied())
         .status()
@@ -95,22 +96,16 @@ pub(crate) fn sh(line: &str, env: &[(&str, &str)]) -> Result<()> {
 
 /// A command in the root of the workspace, without what `cargo run` told this process about its own
 /// package: build scripts that watch those variables (ring's does) would run again each time.
-pub(crate) fn in_root(program: &str) -> Command {
+pub(crate) fn in_root(program: &str) -> Result<Command> {
     let mut command = Command::new(program);
-    command.current_dir(root());
+    command.current_dir(folders::workspace()?);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
             command.env_remove(name);
         }
     }
-    command
-}
-
-/// The root of the workspace.
-pub(crate) fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
+    Ok(command)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! each, which is taken down however the stage ended. It judges nothing itself: the test binaries
 //! print their own results.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::check::{self, FULL};
-use crate::stage::{Outcome, conclude, in_root, root};
+use crate::cluster::Local;
+use crate::folders;
+use crate::stage::{Outcome, conclude, in_root};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -102,7 +105,10 @@ async fn in_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Result
         }
     };
     if result.is_err() && !*interrupted {
-        cluster.keep_logs(stage).await;
+        cluster
+            .keep_logs(stage)
+            .await
+            .unwrap_or_else(|error| println!("cannot keep the logs: {error:#}"));
     }
     let down = cluster.down().await;
     result.and(down)
@@ -121,7 +127,7 @@ async fn interruption() -> Result<&'static str> {
 /// Builds a test binary and says where cargo put it.
 async fn test_binary(name: &str) -> Result<PathBuf> {
     let line = "test --no-run --quiet --message-format json-render-diagnostics --test";
-    let output = Command::from(in_root("cargo"))
+    let output = Command::from(in_root("cargo")?)
         .args(line.split_whitespace())
         .arg(name)
         .stderr(Stdio::inherit())
@@ -151,6 +157,8 @@ struct Cluster {
     name: String,
     /// Looked up at the start: building the tests may put a new file in its place.
     xtask: PathBuf,
+    /// The package's folder, where cargo would run the tests.
+    root: PathBuf,
 }
 
 impl Cluster {
@@ -158,6 +166,7 @@ impl Cluster {
         Ok(Self {
             name: name.to_owned(),
             xtask: std::env::current_exe().context("find this program")?,
+            root: folders::workspace()?,
         })
     }
 
@@ -186,7 +195,7 @@ impl Cluster {
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.xtask);
         command
-            .current_dir(root())
+            .current_dir(&self.root)
             .args(["cluster", verb, "--name", &self.name])
             .kill_on_drop(true);
         command
@@ -200,19 +209,28 @@ impl Cluster {
     }
 
     /// Writes down what a person needs to see why a stage failed; what cannot be had is left out.
-    async fn keep_logs(&self, stage: Stage) {
-        let folder = root().join("target/test-logs").join(stage.name());
+    async fn keep_logs(&self, stage: Stage) -> Result<()> {
+        let folder = folders::target()?.join("test-logs").join(stage.name());
         println!("logs of the failed stage: {}", folder.display());
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => std::fs::create_dir_all(&folder)?,
+        }
+        for log in std::fs::read_dir(Local::new(&self.name)?.logs())? {
+            let log = log?;
+            if log.file_type()?.is_file() {
+                std::fs::copy(log.path(), folder.join(log.file_name()))?;
+            }
+        }
         for (file, line) in LOGS {
             let mut kubectl = self.command("kubectl");
             kubectl.arg("--").args(line.split_whitespace());
-            let file = folder.join(file);
-            match timeout(Duration::from_secs(20), keep(kubectl, &file)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => println!("{}: {error:#}", file.display()),
-                Err(_) => println!("{}: kubectl does not answer", file.display()),
-            }
+            let file = std::fs::File::create(folder.join(file))?;
+            kubectl.stdout(file.try_clone()?).stderr(file);
+            // An operator that is not installed has no log, and the file says so.
+            let _ = timeout(Duration::from_secs(20), kubectl.status()).await;
         }
+        Ok(())
     }
 }
 
@@ -228,16 +246,6 @@ const LOGS: &[(&str, &str)] = &[
         "get gracefuldeployments,replicasets,endpointslices --all-namespaces --output yaml",
     ),
 ];
-
-async fn keep(mut command: Command, file: &Path) -> Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let output = std::fs::File::create(file)?;
-    let status = command.stdout(output).status().await?;
-    ensure!(status.success(), "{status}");
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests {
