@@ -9,6 +9,7 @@
 //!  [IO]       [pure]      [pure]
 //! ```
 
+pub mod active;
 pub mod activity;
 pub mod clock;
 pub mod confirm;

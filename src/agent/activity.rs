@@ -6,6 +6,8 @@
 
 pub mod arrivals;
 pub mod census;
+#[cfg(test)]
+mod tests;
 
 use crate::agent::sockets::{Info, Reading, State};
 use crate::api::v1alpha1::KeepAlive;
@@ -153,10 +155,7 @@ impl Track {
                 } else {
                     Owed::Answer
                 };
-            } else if info.bare_acks_out > rules.quick_acks
-                && info.data_segments_in > info.data_segments_out
-            {
-                // More requests than answers, and one of them was not answered at once.
+            } else if owes_one(info, rules) {
                 self.owed = Owed::Answer;
             } else {
                 self.owed = Owed::Maybe;
@@ -376,6 +375,16 @@ struct Step {
     segments_in: u32,
     /// A bare acknowledgement went out that was not one of the quick first ones.
     delayed: bool,
+}
+
+/// Whether the books of a connection whose last request and last answer came within one tick look
+/// like those of one that asked again at once: a request more than answers, and not answered at once;
+/// or, where requests take several segments, hardly any of them answered at once.
+fn owes_one(info: &Info, rules: &Rules) -> bool {
+    let late = info.bare_acks_out;
+    let (requests, answers) = (info.data_segments_in, info.data_segments_out);
+    late > rules.quick_acks
+        && (requests == answers + 1 || (requests > answers && late * 2 >= requests))
 }
 
 /// Whether so many bytes in so many segments can be control frames throughout.

@@ -14,9 +14,13 @@ use crate::api::receipt::MeasuredBy;
 /// Shortest time between two samples.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Samples may take this part of the time: 2 % of a core for tables so large that [`SHORTEST`] is
-/// not long enough.
-const SHARE: u32 = 50;
+/// Longest time between two samples, however much they cost: beyond it a quiet time of three seconds
+/// would be seen by two samples.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Samples may take this part of the time, 0.8 % of a core. The kernel walks the machine's whole hash
+/// table for a dump, 2 ms for 262,144 empty buckets, so [`SHORTEST`] is rarely long enough.
+const SHARE: u32 = 125;
 
 /// Requests of a connection that kernels before 6.7 acknowledge at once; later ones tell their own
 /// number.
@@ -33,6 +37,30 @@ pub struct Own {
     pub accepted: u32,
 }
 
+/// The cost of the latest samples. The least of them counts: the clock also runs while a busy node
+/// has the processor do something else.
+#[derive(Clone, Copy, Debug, Default)]
+struct Costs {
+    latest: [Duration; 8],
+    next: usize,
+    known: usize,
+}
+
+impl Costs {
+    fn add(&mut self, cost: Duration) {
+        if let Some(place) = self.latest.get_mut(self.next) {
+            *place = cost;
+        }
+        self.next = (self.next + 1) % self.latest.len();
+        self.known = (self.known + 1).min(self.latest.len());
+    }
+
+    fn least(&self) -> Duration {
+        let known = self.latest.iter().take(self.known);
+        known.min().copied().unwrap_or_default()
+    }
+}
+
 /// The confirmations of one drain.
 pub struct Confirmations {
     table: Table,
@@ -45,8 +73,7 @@ pub struct Confirmations {
     pub measured_by: MeasuredBy,
     /// Connections in the first sample.
     pub at_start: Option<u32>,
-    /// What the last sample cost.
-    pub cost: Duration,
+    costs: Costs,
     listened: Vec<u16>,
 }
 
@@ -64,7 +91,7 @@ impl Confirmations {
             evidence: Vec::new(),
             measured_by: MeasuredBy::Nothing,
             at_start,
-            cost: Duration::ZERO,
+            costs: Costs::default(),
             listened,
         }
     }
@@ -112,14 +139,20 @@ impl Confirmations {
             .map(|(census, ..)| census.end(own.accepted, opens, now))
             .collect();
         self.at_start = self.at_start.or(Some(self.connections()));
-        self.cost = began.elapsed();
+        self.costs.add(began.elapsed());
         Ok(())
+    }
+
+    /// What a sample costs.
+    #[must_use]
+    pub fn cost(&self) -> Duration {
+        self.costs.least()
     }
 
     /// How long to wait before the next sample.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        SHORTEST.max(self.cost * SHARE)
+        (self.cost() * SHARE).clamp(SHORTEST, LONGEST)
     }
 
     /// Ports that were ever listened on during this drain.

@@ -220,3 +220,6 @@ fn wait(
     }
     (minimum > 0).then_some(Wait::Minimum(minimum))
 }
+
+#[cfg(test)]
+mod tests;

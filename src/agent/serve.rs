@@ -1,7 +1,7 @@
 //! The sidecar: follows the annotation, withdraws the pod, drains it, leaves a receipt and exits.
 //! IO and order of events only; each decision is made by a pure function beside.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,26 +13,28 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
-use super::activity::Millis;
+use super::active::Active;
 use super::clock::Clock;
-use super::confirm::{Confirmations, Own};
-use super::drain::{Notice, Settings, Times, Verdict, Way, judge};
+use super::drain::Verdict;
 use super::http::notify;
 use super::memory::{Mark, Memory, Progress, Serving};
 use super::podinfo::{Podinfo, Wanted};
 use super::server::{self, Shared};
 use super::service::{State, Step, step};
-use super::view::{DrainView, seconds};
-use crate::api::receipt::{Outcome, Receipt};
+use super::view::DrainView;
+use crate::api::receipt::Outcome;
 use crate::api::request::DrainRequest;
 use crate::api::v1alpha1::{Drain, Notify};
 use crate::api::{AGENT, POD_UID_ENV};
 
-/// How often the annotation is looked at: one `readlink`, 0.02 % of a core, and half the time that
-/// the kubelet needs to bring it.
-const TICK: Duration = Duration::from_millis(100);
+/// How often the annotation is looked at in service: one `readlink`, 0.05 % of a core. Not by inotify:
+/// a user may have 128 instances of it on a node, and all agents are one user.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How often a drain is looked at.
+const DRAINING_TICK: Duration = Duration::from_millis(100);
 
 /// The agent cannot serve.
 #[derive(Debug, Error)]
@@ -62,19 +64,6 @@ pub struct Place {
     pub podinfo: PathBuf,
     /// The termination message.
     pub message: PathBuf,
-}
-
-/// The drain under way.
-struct Active {
-    request: DrainRequest,
-    settings: Settings,
-    mark: Mark,
-    times: Times,
-    notice: Rc<Cell<Notice>>,
-    confirmations: Confirmations,
-    /// The server's count of connections at the last sample.
-    accepted: u32,
-    next_sample: Millis,
 }
 
 struct Agent {
@@ -125,11 +114,14 @@ pub async fn serve(port: Option<u16>, place: Place) -> Result<(), ServeError> {
         .map_err(ServeError::Install)?;
     agent.write_serving();
 
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let tick = if agent.active.is_some() {
+            DRAINING_TICK
+        } else {
+            TICK
+        };
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = sleep(tick) => {}
             _ = terminate.recv() => {
                 agent.leave();
                 return Ok(());
@@ -189,7 +181,7 @@ impl Agent {
             return;
         };
         let state = match (&self.active, &self.finished) {
-            (Some(active), _) => State::Draining(&active.request.epoch),
+            (Some(active), _) => State::Draining(&active.mark.epoch),
             (None, Some(epoch)) => State::Finished(epoch),
             (None, None) => State::Service,
         };
@@ -201,7 +193,9 @@ impl Agent {
                 None
             }
             Step::Adjust(request) => {
-                self.adjust(*request);
+                if let Some(active) = &mut self.active {
+                    active.adjust(*request);
+                }
                 None
             }
             Step::Cancel => {
@@ -236,42 +230,13 @@ impl Agent {
     }
 
     fn resume(&mut self, request: DrainRequest, mark: Mark) {
-        {
-            let mut shared = self.shared.borrow_mut();
-            shared.told = false;
-            shared.view.drains += 1;
-        }
-        let times = Times {
-            heard: self.clock.place(&mark.heard),
-            withdrawn: mark.withdrawn.as_ref().map(|stamp| self.clock.place(stamp)),
-        };
-        let notice = Rc::new(Cell::new(Notice::None));
-        announce(request.drain.notify.as_ref(), &notice);
-        self.active = Some(Active {
-            settings: self.settings(&request.drain),
-            confirmations: Confirmations::new(mark.listened.clone(), mark.at_start),
-            request,
-            mark,
-            times,
-            notice,
-            accepted: self.shared.borrow().accepted,
-            next_sample: Millis::MIN,
-        });
-    }
-
-    fn adjust(&mut self, request: DrainRequest) {
-        let settings = self.settings(&request.drain);
-        if let Some(active) = &mut self.active {
-            if active.request.drain.notify != request.drain.notify {
-                announce(request.drain.notify.as_ref(), &active.notice);
-            }
-            active.settings = settings;
-            active.request = request;
-        }
-    }
-
-    fn settings(&self, drain: &Drain) -> Settings {
-        Settings::new(drain, Way::Readiness, self.serving.port.is_none())
+        let mut shared = self.shared.borrow_mut();
+        shared.told = false;
+        shared.view.drains += 1;
+        let host_network = self.serving.port.is_none();
+        let mut active = Active::new(request, mark, host_network, &self.clock);
+        active.accepted = shared.accepted;
+        self.active = Some(active);
     }
 
     /// The mark goes before the pod turns ready: a hook that finds it takes the pod for drained.
@@ -283,7 +248,7 @@ impl Agent {
         }
         eprintln!("drain cancelled");
         let notice = match self.active.take() {
-            Some(active) => active.request.drain.notify,
+            Some(active) => active.into_notify(),
             None => self.config().notify,
         };
         self.finished = None;
@@ -296,17 +261,18 @@ impl Agent {
     /// Takes the drain under way one step further. `true` when it is over.
     fn advance(&mut self) -> bool {
         self.learn();
-        let now = self.clock.now();
         let Some(active) = &mut self.active else {
             return false;
         };
-        let told = self.shared.borrow().told || self.memory.is_told(&active.request.epoch);
-        if active.times.withdrawn.is_none() && told {
-            active.times.withdrawn = Some(now);
-            active.mark.withdrawn = Some(self.clock.stamp());
+        let (told, accepted) = {
+            let shared = self.shared.borrow();
+            (shared.told, shared.accepted)
+        };
+        let told = told || self.memory.is_told(&active.mark.epoch);
+        let withdrawn = told && active.withdraw(&self.clock);
+        if active.sample(&self.serving, accepted, &self.clock) || withdrawn {
             self.keep();
         }
-        self.sample();
         let verdict = self.verdict();
         self.show();
         match verdict {
@@ -315,47 +281,9 @@ impl Agent {
         }
     }
 
-    fn sample(&mut self) {
-        let Some(active) = &mut self.active else {
-            return;
-        };
-        // A tick that comes a little early is as good as the next one.
-        if self.clock.now() + 10 < active.next_sample {
-            return;
-        }
-        let accepted = self.shared.borrow().accepted;
-        let own = Own {
-            port: self.serving.port,
-            kubelet: self.serving.kubelet,
-            accepted: accepted.wrapping_sub(active.accepted),
-        };
-        active.accepted = accepted;
-        let sampled = active
-            .confirmations
-            .sample(&active.settings, &own, || self.clock.now());
-        if let Err(error) = sampled {
-            eprintln!("look at the connections: {error}");
-        }
-        let pause = active.confirmations.interval().as_millis();
-        active.next_sample = self.clock.now() + Millis::try_from(pause).unwrap_or(1000);
-        let listened = active.confirmations.listened();
-        let at_start = active.confirmations.at_start;
-        if active.mark.listened != listened || active.mark.at_start != at_start {
-            active.mark.listened = listened;
-            active.mark.at_start = at_start;
-            self.keep();
-        }
-    }
-
     fn verdict(&self) -> Option<Verdict> {
         let active = self.active.as_ref()?;
-        Some(judge(
-            &active.settings,
-            active.times,
-            active.notice.get(),
-            &active.confirmations.evidence,
-            self.clock.now(),
-        ))
+        Some(active.verdict(self.clock.now()))
     }
 
     /// The receipt comes before the mark: a crash in between drains once more and writes it again.
@@ -384,26 +312,18 @@ impl Agent {
         let Some(active) = &self.active else {
             return false;
         };
-        let confirmations = &active.confirmations;
-        let connections = confirmations.connections();
-        let receipt = Receipt {
-            epoch: active.request.epoch.clone(),
-            uid: self.uid.clone(),
-            outcome,
-            milliseconds: u64::try_from(self.clock.now() - active.times.heard).unwrap_or(0),
-            connections_at_start: confirmations.at_start.unwrap_or(connections),
-            connections_at_end: connections,
-            busy: confirmations.busy(),
-            last: (!active.settings.connections.is_empty()).then(|| "connections".to_owned()),
-            measured_by: confirmations.measured_by,
-        };
+        let receipt = active.receipt(outcome, self.clock.now());
         let text = serde_json::to_string(&receipt).unwrap_or_default();
-        eprintln!("{text}");
-        let written = std::fs::write(&self.message, text);
-        if let Err(error) = &written {
-            eprintln!("write the receipt: {error}");
+        match std::fs::write(&self.message, &text) {
+            Ok(()) => {
+                eprintln!("{text}");
+                true
+            }
+            Err(error) => {
+                eprintln!("write the receipt: {error}");
+                false
+            }
         }
-        written.is_ok()
     }
 
     fn keep(&self) {
@@ -434,7 +354,7 @@ impl Agent {
         let now = self.clock.now();
         let mut shared = self.shared.borrow_mut();
         shared.view.drain = match (&self.active, &self.finished) {
-            (Some(active), _) => Some(active.view(self.verdict(), now)),
+            (Some(active), _) => Some(active.view(now)),
             (None, Some(epoch)) => Some(DrainView {
                 epoch: epoch.clone(),
                 state: "Finished".into(),
@@ -443,55 +363,4 @@ impl Agent {
             (None, None) => None,
         };
     }
-}
-
-impl Active {
-    fn view(&self, verdict: Option<Verdict>, now: Millis) -> DrainView {
-        let (state, waits_for) = match verdict {
-            Some(Verdict::Ended(outcome)) => (format!("{outcome:?}"), None),
-            Some(Verdict::Waits(wait)) => ("Draining".into(), Some(wait.to_string())),
-            None => ("Draining".into(), None),
-        };
-        let evidence = self
-            .confirmations
-            .evidence
-            .first()
-            .copied()
-            .unwrap_or_default();
-        DrainView {
-            epoch: self.request.epoch.clone(),
-            state,
-            waits_for,
-            seconds: seconds(now - self.times.heard),
-            seconds_left: seconds((self.times.heard + self.settings.timeout - now).max(0)),
-            withdrawn: self.times.withdrawn.is_some(),
-            connections: evidence.counts.into(),
-            arrivals: evidence.arrivals,
-            notice: format!("{:?}", self.notice.get()),
-            measured_by: format!("{:?}", self.confirmations.measured_by),
-            sample_seconds: self.confirmations.cost.as_secs_f64(),
-        }
-    }
-}
-
-/// Tells the application, up to three times. The drain waits for the first try alone.
-fn announce(to: Option<&Notify>, notice: &Rc<Cell<Notice>>) {
-    let Some(Notify { http_post }) = to.cloned() else {
-        notice.set(Notice::None);
-        return;
-    };
-    notice.set(Notice::Pending);
-    let notice = Rc::clone(notice);
-    spawn_local(async move {
-        for _ in 0..3 {
-            match notify(&http_post, Method::POST).await {
-                Ok(_) => return notice.set(Notice::Delivered),
-                Err(error) => {
-                    eprintln!("notify the application: {error}");
-                    notice.set(Notice::Failed);
-                }
-            }
-            sleep(Duration::from_secs(1)).await;
-        }
-    });
 }

@@ -59,7 +59,7 @@ pub struct DrainView {
     pub notice: String,
     /// Where the numbers come from.
     pub measured_by: String,
-    /// What the last sample cost, in seconds.
+    /// What a sample costs, in seconds.
     pub sample_seconds: f64,
 }
 
@@ -188,7 +188,7 @@ pub fn metrics(view: &View) -> String {
         family(
             "sample_seconds",
             "gauge",
-            "What the last look at the connections cost",
+            "What a look at the connections costs",
             &[("", drain.sample_seconds)],
         );
     }

@@ -54,8 +54,10 @@ impl Arrivals {
         let unseen = opened.saturating_sub(u64::from(new.seen) + u64::from(new.own));
         let like_probes = unseen + u64::from(new.from_kubelet);
         let cost = i64::try_from(like_probes * 1000).unwrap_or(i64::MAX);
-        let beyond = (cost - self.credit).max(0) / 1000;
-        self.credit = (self.credit - cost).max(0);
+        let left = self.credit.saturating_sub(cost);
+        // Part of a connection stays as a debt.
+        let beyond = left.min(0) / -1000;
+        self.credit = left + beyond * 1000;
 
         let arrived = u64::from(new.from_clients) + beyond.unsigned_abs();
         if arrived > 0 {

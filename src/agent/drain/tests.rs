@@ -1,0 +1,211 @@
+//! Every way that a drain goes on or ends.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::agent::activity::census::Counts;
+use crate::api::v1alpha1::Confirmation;
+
+fn settings() -> Settings {
+    Settings::new(&Drain::default(), Way::Readiness, false)
+}
+
+fn times() -> Times {
+    Times {
+        heard: 0,
+        withdrawn: Some(500),
+    }
+}
+
+fn nothing() -> [Evidence; 1] {
+    [Evidence::default()]
+}
+
+fn holding(number: u32) -> [Evidence; 1] {
+    [Evidence {
+        counts: Counts {
+            busy: number,
+            holding: number,
+            ..Counts::default()
+        },
+        ..Evidence::default()
+    }]
+}
+
+fn at(evidence: &[Evidence], now: Millis) -> Verdict {
+    judge(&settings(), times(), Notice::None, evidence, now)
+}
+
+#[test]
+fn idle_pod_is_drained_when_min_seconds_are_over() {
+    assert_eq!(at(&nothing(), 5499), Verdict::Waits(Wait::Minimum(1)));
+    assert_eq!(at(&nothing(), 5500), Verdict::Ended(Outcome::Drained));
+}
+
+#[test]
+fn min_seconds_count_from_the_first_refused_probe() {
+    let times = Times {
+        withdrawn: None,
+        ..times()
+    };
+    let verdict = |now| judge(&settings(), times, Notice::None, &nothing(), now);
+    assert_eq!(verdict(100_000), Verdict::Waits(Wait::Withdrawal));
+    assert_eq!(verdict(300_000), Verdict::Ended(Outcome::TimedOut));
+}
+
+#[test]
+fn quiet_time_counts_from_the_last_disturbance() {
+    let [mut evidence] = nothing();
+    evidence.disturbed = Some(20_000);
+    assert_eq!(at(&[evidence], 22_000), Verdict::Waits(Wait::Quiet(1000)));
+    assert_eq!(at(&[evidence], 23_000), Verdict::Ended(Outcome::Drained));
+}
+
+#[test]
+fn work_holds_until_the_deadline() {
+    let verdict = at(&holding(2), 299_999);
+    assert_eq!(verdict, Verdict::Waits(Wait::Connections(2)));
+    assert_eq!(at(&holding(2), 300_000), Verdict::Ended(Outcome::TimedOut));
+}
+
+#[test]
+fn work_done_at_the_deadline_is_done() {
+    assert_eq!(at(&nothing(), 300_000), Verdict::Ended(Outcome::Drained));
+}
+
+#[test]
+fn only_unresponsive_connections_left_is_an_outcome_of_its_own() {
+    let [mut evidence] = nothing();
+    evidence.counts.unresponsive = 1;
+    assert_eq!(at(&[evidence], 6000), Verdict::Ended(Outcome::Unresponsive));
+    let [mut busy] = holding(1);
+    busy.counts.unresponsive = 1;
+    assert_eq!(at(&[busy], 6000), Verdict::Waits(Wait::Connections(1)));
+}
+
+#[test]
+fn arrivals_restart_the_quiet_time_for_arrivals_seconds_at_most() {
+    let [mut evidence] = nothing();
+    evidence.arrival = Some(30_000);
+    assert_eq!(
+        at(&[evidence], 31_000),
+        Verdict::Waits(Wait::Arrivals(2000))
+    );
+    evidence.arrival = Some(31_000);
+    assert_eq!(at(&[evidence], 31_100), Verdict::Ended(Outcome::Drained));
+}
+
+#[test]
+fn notice_under_way_is_waited_for_and_a_failed_one_is_not() {
+    let verdict = |notice| judge(&settings(), times(), notice, &nothing(), 9000);
+    assert_eq!(verdict(Notice::Pending), Verdict::Waits(Wait::Notice));
+    assert_eq!(verdict(Notice::Failed), Verdict::Ended(Outcome::Drained));
+    assert_eq!(verdict(Notice::Delivered), Verdict::Ended(Outcome::Drained));
+}
+
+#[test]
+fn empty_list_of_confirmations_means_min_seconds_only() {
+    let drain = Drain {
+        confirm: Some(Vec::new()),
+        ..Drain::default()
+    };
+    let settings = Settings::new(&drain, Way::Readiness, false);
+    let verdict = |now| judge(&settings, times(), Notice::None, &[], now);
+    assert_eq!(verdict(5499), Verdict::Waits(Wait::Minimum(1)));
+    assert_eq!(verdict(5500), Verdict::Ended(Outcome::Drained));
+}
+
+#[test]
+fn host_network_without_confirmations_means_min_seconds_only() {
+    let drain = Drain::default();
+    assert!(
+        Settings::new(&drain, Way::Readiness, true)
+            .connections
+            .is_empty()
+    );
+    assert_eq!(
+        Settings::new(&drain, Way::Readiness, false)
+            .connections
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn nothing_is_done_before_the_first_sample() {
+    assert_eq!(at(&[], 20_000), Verdict::Waits(Wait::Sample));
+}
+
+#[test]
+fn unknown_confirmation_never_holds() {
+    let drain = Drain {
+        confirm: Some(vec![Confirmation { connections: None }]),
+        ..Drain::default()
+    };
+    let settings = Settings::new(&drain, Way::Readiness, false);
+    let verdict = judge(&settings, times(), Notice::None, &[], 20_000);
+    assert_eq!(verdict, Verdict::Waits(Wait::Unknown));
+}
+
+#[test]
+fn termination_has_its_own_timeout() {
+    let settings = Settings::new(&Drain::default(), Way::Termination, false);
+    assert_eq!(settings.timeout, 60_000);
+    let verdict = judge(&settings, times(), Notice::None, &holding(1), 60_000);
+    assert_eq!(verdict, Verdict::Ended(Outcome::TimedOut));
+}
+
+#[test]
+fn waits_are_told_in_words() {
+    assert_eq!(Wait::Connections(1).to_string(), "1 connection with work");
+    assert_eq!(Wait::Quiet(1001).to_string(), "quietSeconds, 2 s more");
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    let moment = || proptest::option::of(0_i64..400_000);
+    (0_u32..3, 0_u32..3, moment(), moment()).prop_map(
+        |(holding, unresponsive, disturbed, arrival)| Evidence {
+            counts: Counts {
+                busy: holding,
+                holding,
+                unresponsive,
+                ..Counts::default()
+            },
+            disturbed,
+            arrival,
+            arrivals: 0,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5000))]
+
+    #[test]
+    fn drain_always_ends_by_its_deadline(
+        evidence in proptest::collection::vec(evidence(), 0..3),
+        withdrawn in proptest::option::of(0_i64..400_000),
+        late in 0_i64..100_000,
+    ) {
+        let times = Times { heard: 0, withdrawn };
+        let verdict = judge(&settings(), times, Notice::Pending, &evidence, 300_000 + late);
+        prop_assert!(matches!(verdict, Verdict::Ended(_)));
+    }
+
+    #[test]
+    fn drained_means_min_seconds_and_quiet(
+        one in evidence(),
+        withdrawn in 0_i64..10_000,
+        now in 0_i64..299_000,
+    ) {
+        let times = Times { heard: 0, withdrawn: Some(withdrawn) };
+        let verdict = judge(&settings(), times, Notice::None, &[one], now);
+        if verdict == Verdict::Ended(Outcome::Drained) {
+            prop_assert!(now - withdrawn >= 5000);
+            prop_assert!(one.disturbed.is_none_or(|at| now - at >= 3000));
+            prop_assert_eq!((one.counts.holding, one.counts.unresponsive), (0, 0));
+        } else {
+            prop_assert_ne!(verdict, Verdict::Ended(Outcome::TimedOut));
+        }
+    }
+}
