@@ -1,6 +1,7 @@
 //! The offline tests: no network, no cluster.
 #![cfg(test)]
 
+mod agent;
 mod architecture;
 mod chart;
 mod generated;

@@ -1,0 +1,148 @@
+//! A made-up pod for the agent's binary: folders for its volume and annotations, a port of its own,
+//! and the part of the kubelet.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output};
+
+use super::wait;
+use graceful::api::receipt::Receipt;
+use tempfile::TempDir;
+
+/// What the pod is told: short times, and no port that anything else on this machine listens on.
+pub(super) const SETTINGS: &str =
+    r#"{"minSeconds":0,"quietSeconds":1,"confirm":[{"connections":{"ports":[1]}}]}"#;
+
+pub(super) struct Pod {
+    pub(super) folder: TempDir,
+    pub(super) port: u16,
+    swaps: u32,
+}
+
+impl Pod {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["memory", "podinfo"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut pod = Self {
+            folder,
+            port: free.local_addr().unwrap().port(),
+            swaps: 0,
+        };
+        pod.annotate("", SETTINGS);
+        pod
+    }
+
+    /// Swaps all files at once, as the kubelet does.
+    pub(super) fn annotate(&mut self, drain: &str, config: &str) {
+        self.swaps += 1;
+        let podinfo = self.folder.path().join("podinfo");
+        let name = format!("..{}", self.swaps);
+        fs::create_dir(podinfo.join(&name)).unwrap();
+        fs::write(podinfo.join(&name).join("drain"), drain).unwrap();
+        fs::write(podinfo.join(&name).join("config"), config).unwrap();
+        symlink(name, podinfo.join("..new")).unwrap();
+        fs::rename(podinfo.join("..new"), podinfo.join("..data")).unwrap();
+        for file in ["drain", "config"] {
+            let _ = symlink(format!("..data/{file}"), podinfo.join(file));
+        }
+    }
+
+    pub(super) fn drain(&mut self, epoch: &str) {
+        self.drain_by(epoch, SETTINGS);
+    }
+
+    pub(super) fn drain_by(&mut self, epoch: &str, settings: &str) {
+        let request = format!(r#"{{"epoch":"{epoch}","drain":{settings}}}"#);
+        self.annotate(&request, settings);
+    }
+
+    pub(super) fn agent(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_graceful-agent"));
+        command.args(&arguments[..1]);
+        for name in ["memory", "podinfo", "message"] {
+            command
+                .arg(format!("--{name}"))
+                .arg(self.folder.path().join(name));
+        }
+        command.args(&arguments[1..]).env("POD_UID", "the-pod");
+        command
+    }
+
+    pub(super) fn serve(&self) -> Agent {
+        let port = self.port.to_string();
+        let child = self.agent(&["serve", "--port", &port]).spawn().unwrap();
+        let agent = Agent(child);
+        wait("the agent answers", || self.get("GET", "/readyz").is_some());
+        agent
+    }
+
+    pub(super) fn prestop(&self, arguments: &[&str]) -> Output {
+        let all: Vec<_> = std::iter::once("prestop")
+            .chain(arguments.iter().copied())
+            .collect();
+        self.agent(&all).output().unwrap()
+    }
+
+    /// The status that a request from the kubelet's probe gets.
+    pub(super) fn get(&self, method: &str, path: &str) -> Option<u16> {
+        self.ask(method, path).map(|(status, _)| status)
+    }
+
+    pub(super) fn ask(&self, method: &str, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\nUser-Agent: kube-probe/1.36\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.get(9..12)?.parse().ok()?;
+        Some((status, answer))
+    }
+
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        Receipt::parse(&fs::read_to_string(self.folder.path().join("message")).ok()?)
+    }
+
+    pub(super) fn mark(&self) -> PathBuf {
+        self.folder.path().join("memory/mark")
+    }
+}
+
+/// A running agent, ended with the test.
+pub(super) struct Agent(pub(super) Child);
+
+impl Agent {
+    pub(super) fn end(mut self) -> ExitStatus {
+        let mut status = None;
+        wait("the agent exits", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    pub(super) fn terminate(self) -> ExitStatus {
+        let id = self.0.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.end()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
