@@ -23,6 +23,7 @@ pub mod serve;
 pub mod server;
 pub mod service;
 pub mod sockets;
+pub mod tls;
 pub mod view;
 
 use std::ffi::OsString;
@@ -158,12 +159,17 @@ fn ready(place: &Place) -> ExitCode {
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("{}", chain(error));
+    ExitCode::FAILURE
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    eprintln!("{text}");
-    ExitCode::FAILURE
+    text
 }

@@ -10,6 +10,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::activity::Millis;
+use super::chain;
 use super::clock::Clock;
 use super::confirm::{Confirmations, Own};
 use super::drain::{Notice, Settings, Times, Verdict, Way, judge};
@@ -97,7 +98,7 @@ impl Active {
         self.accepted = accepted;
         let confirmations = &mut self.confirmations;
         if let Err(error) = confirmations.sample(&self.settings, &own, || clock.now()) {
-            eprintln!("look at the connections: {error}");
+            eprintln!("{}", chain(&error));
         }
         let pause = confirmations.interval().as_millis();
         self.next_sample = clock.now() + Millis::try_from(pause).unwrap_or(1000);
@@ -171,7 +172,7 @@ impl Active {
                 match notify(&http_post, Method::POST).await {
                     Ok(_) => return notice.set(Notice::Delivered),
                     Err(error) => {
-                        eprintln!("notify the application: {error}");
+                        eprintln!("notify the application: {}", chain(&error));
                         notice.set(Notice::Failed);
                     }
                 }

@@ -11,7 +11,9 @@ use hyper::body::Bytes;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+use super::chain;
 use super::http::{HttpError, connect, connect_to, exchange};
+use super::tls;
 
 /// How long an httpGet hook may take; the grace period bounds it in any case.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,7 +84,7 @@ impl Hook {
             Self::HttpGet(get) => match timeout(PATIENCE, get.send()).await {
                 Ok(Ok(())) => ExitCode::SUCCESS,
                 Ok(Err(error)) => {
-                    eprintln!("httpGet: {error}");
+                    eprintln!("httpGet: {}", chain(&error));
                     ExitCode::FAILURE
                 }
                 Err(_) => {
@@ -119,7 +121,15 @@ impl HttpGet {
             request = request.header(&header.name, &header.value);
         }
         let request = request.body(Empty::<Bytes>::new())?;
-        let status = exchange(stream, request).await?;
+        let is_https = self.scheme.as_deref() == Some("HTTPS");
+        let status = if is_https {
+            let given = self.host.clone().filter(|host| !host.is_empty());
+            let host = given.unwrap_or_else(|| address.ip().to_string());
+            let stream = tls::connect(&host, stream).await.map_err(HttpError::Tls)?;
+            exchange(stream, request).await?
+        } else {
+            exchange(stream, request).await?
+        };
         if status.as_u16() >= 400 {
             return Err(HttpError::Status(status));
         }

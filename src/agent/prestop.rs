@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::Method;
 use tokio::time::{sleep, timeout};
 
+use super::chain;
 use super::clock::Clock;
 use super::confirm::{Confirmations, Own};
 use super::drain::{Notice, Settings, Times, Verdict, Way, judge};
@@ -61,7 +62,7 @@ async fn drain(memory: &Memory, podinfo: &Podinfo) -> String {
         Some(to) => match timeout(limit, notify(&to.http_post, Method::POST)).await {
             Ok(Ok(_)) => Notice::Delivered,
             Ok(Err(error)) => {
-                eprintln!("notify the application: {error}");
+                eprintln!("notify the application: {}", chain(&error));
                 Notice::Failed
             }
             Err(_) => Notice::Failed,
@@ -75,7 +76,7 @@ async fn drain(memory: &Memory, podinfo: &Podinfo) -> String {
     let mut confirmations = Confirmations::new(Vec::new(), None);
     loop {
         if let Err(error) = confirmations.sample(&settings, &own, || clock.now()) {
-            eprintln!("look at the connections: {error}");
+            eprintln!("{}", chain(&error));
         }
         let now = clock.now();
         let evidence = &confirmations.evidence;

@@ -3,11 +3,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pod::{Agent, Pod, SETTINGS};
 use super::wait;
 use graceful::api::receipt::Outcome;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -255,6 +259,36 @@ fn hook_of_the_user_by_http_is_sent_as_the_kubelet_would() {
         "{requests:?}"
     );
     assert!(requests[0].contains("x-why: end"), "{requests:?}");
+}
+
+/// The certificate names nobody that the hook asks for, as a container's rarely does.
+#[test]
+fn hook_of_the_user_by_https_takes_any_certificate() {
+    let made = rcgen::generate_simple_self_signed(["elsewhere.example".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let application = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = application.local_addr().unwrap().port();
+    let answers = std::thread::spawn(move || {
+        let (stream, _) = application.accept().unwrap();
+        let session = ServerConnection::new(Arc::new(config)).unwrap();
+        let mut tls = BufReader::new(StreamOwned::new(session, stream));
+        let mut line = String::new();
+        tls.read_line(&mut line).unwrap();
+        tls.get_mut()
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            .unwrap();
+        line
+    });
+    let get = format!(r#"{{"port":{port},"path":"/bye","scheme":"HTTPS"}}"#);
+    let output = Pod::new().prestop(&["--then-http-get", &get]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(answers.join().unwrap(), "GET /bye HTTP/1.1\r\n");
 }
 
 #[test]
