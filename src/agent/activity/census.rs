@@ -104,6 +104,8 @@ pub struct Census {
     tracks: HashMap<u64, (u32, Track)>,
     /// Ports that were ever listened on. An app that closes its listener still has connections.
     listened: BTreeSet<u16>,
+    /// The pod talks to itself: the kernel's count of opened connections counts that as well.
+    talks_to_itself: bool,
     sample: u32,
     disturbed: Option<Millis>,
     arrivals: Arrivals,
@@ -146,6 +148,7 @@ impl Census {
         let room = self.tracks.len() < MOST;
         let first = self.sample == 1;
         let counted = scope.has_port(port, &self.listened) && scope.has_peer(reading.peer.ip());
+        self.talks_to_itself |= !scope.has_peer(reading.peer.ip());
         if !counted && !self.listened.contains(&port) {
             return;
         }
@@ -198,7 +201,7 @@ impl Census {
         let sample = self.sample;
         self.tracks.retain(|_, (seen, _)| *seen == sample);
         self.new.own = own;
-        self.new.passive_opens = passive_opens;
+        self.new.passive_opens = passive_opens.filter(|_| !self.talks_to_itself);
         self.new.ports = u32::try_from(self.listened.len()).unwrap_or(u32::MAX);
         self.arrivals.count(&self.new, now);
         Evidence {
@@ -209,3 +212,6 @@ impl Census {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! Which sockets count, and what a sample says of all of them.
+
+use super::*;
+use crate::agent::sockets::{Info, State};
+use crate::api::v1alpha1::KeepAlive;
+
+const RULES: Rules = Rules {
+    quiet: 3000,
+    unresponsive: 60_000,
+    keep_alive: KeepAlive::Finish,
+    quick_acks: 1,
+};
+
+fn listener(address: &str) -> Reading {
+    Reading {
+        cookie: 1,
+        state: State::Listen,
+        local: address.parse().unwrap(),
+        peer: "0.0.0.0:0".parse().unwrap(),
+        unread: 0,
+        unacknowledged: 0,
+        info: None,
+    }
+}
+
+/// A connection with a request that nobody has answered for two seconds.
+fn asking(cookie: u64, local: &str, peer: &str) -> Reading {
+    Reading {
+        cookie,
+        state: State::Established,
+        local: local.parse().unwrap(),
+        peer: peer.parse().unwrap(),
+        info: Some(Info {
+            received: 200,
+            received_ago: 2000,
+            sent_ago: 2000,
+            data_segments_in: 1,
+            ..Info::default()
+        }),
+        ..listener(local)
+    }
+}
+
+fn sample(census: &mut Census, scope: &Scope, now: Millis, all: &[Reading]) -> Evidence {
+    census.begin();
+    for reading in all {
+        census.see(reading, scope, now, &RULES);
+    }
+    census.end(0, None, now)
+}
+
+fn pod() -> Vec<Reading> {
+    vec![
+        listener("0.0.0.0:8080"),
+        listener("0.0.0.0:9090"),
+        listener("0.0.0.0:15990"),
+        listener("127.0.0.1:6000"),
+        asking(10, "10.0.0.1:8080", "10.0.0.9:40000"),
+        asking(11, "10.0.0.1:9090", "10.0.0.9:40001"),
+        asking(12, "10.0.0.1:15990", "10.0.0.9:40002"),
+        // Outbound: no socket listens on its local port.
+        asking(13, "10.0.0.1:50000", "10.0.0.9:5432"),
+        // The pod to itself, in each of three ways.
+        asking(14, "127.0.0.1:6000", "127.0.0.1:40003"),
+        asking(15, "10.0.0.1:8080", "10.0.0.1:40004"),
+        asking(16, "127.0.0.1:8080", "10.0.0.1:40005"),
+    ]
+}
+
+fn scope(settings: &Connections) -> Scope {
+    Scope::new(settings, Some(15990), vec!["10.0.0.1".parse().unwrap()])
+}
+
+#[test]
+fn inbound_is_what_clients_opened_to_listening_ports() {
+    let scope = scope(&Connections::default());
+    let evidence = sample(&mut Census::default(), &scope, 0, &pod());
+    assert_eq!(evidence.counts.all(), 2);
+    assert_eq!((evidence.counts.busy, evidence.counts.holding), (2, 2));
+}
+
+#[test]
+fn ports_and_except_ports_narrow_it() {
+    let only = Connections {
+        ports: vec![8080],
+        ..Connections::default()
+    };
+    let but = Connections {
+        except_ports: vec![8080, 9090],
+        ..Connections::default()
+    };
+    let count = |settings| {
+        let mut census = Census::default();
+        sample(&mut census, &scope(settings), 0, &pod())
+            .counts
+            .all()
+    };
+    assert_eq!(count(&only), 1);
+    assert_eq!(count(&but), 0);
+}
+
+#[test]
+fn connections_are_known_after_their_listener_has_closed_and_after_a_restart() {
+    let scope = scope(&Connections::default());
+    let orphan = [asking(10, "10.0.0.1:8080", "10.0.0.9:40000")];
+    let mut census = Census::default();
+    sample(&mut census, &scope, 0, &pod());
+    assert_eq!(sample(&mut census, &scope, 100, &orphan).counts.all(), 1);
+    let mut restarted = Census::new(census.listened());
+    assert_eq!(sample(&mut restarted, &scope, 200, &orphan).counts.all(), 1);
+    assert_eq!(
+        sample(&mut Census::default(), &scope, 0, &orphan)
+            .counts
+            .all(),
+        0
+    );
+}
+
+#[test]
+fn disturbance_outlives_the_connection_that_made_it() {
+    let scope = scope(&Connections::default());
+    let mut census = Census::default();
+    sample(&mut census, &scope, 0, &pod());
+    let after = sample(&mut census, &scope, 500, &pod()[..4]);
+    assert_eq!(after.counts, Counts::default());
+    assert_eq!(after.disturbed, Some(0));
+}
+
+#[test]
+fn probes_every_second_are_no_arrivals() {
+    let mut scope = scope(&Connections::default());
+    scope.kubelet = Some("10.0.0.254".parse().unwrap());
+    let mut census = Census::default();
+    sample(&mut census, &scope, 0, &pod()[..2]);
+    for second in 1..60 {
+        let mut all = pod()[..2].to_vec();
+        let name = u64::try_from(1000 + second).unwrap();
+        all.push(asking(name, "10.0.0.1:8080", "10.0.0.254:1234"));
+        sample(&mut census, &scope, second * 1000, &all);
+        let evidence = sample(&mut census, &scope, second * 1000 + 100, &pod()[..2]);
+        assert_eq!(evidence.arrivals, 0, "after {second} s");
+    }
+    let mut all = pod()[..2].to_vec();
+    all.push(asking(9, "10.0.0.1:8080", "10.0.0.9:1234"));
+    assert_eq!(sample(&mut census, &scope, 61_000, &all).arrivals, 1);
+}
+
+#[test]
+fn connections_beyond_the_memory_are_still_judged() {
+    let scope = scope(&Connections::default());
+    let mut census = Census::default();
+    let many = u64::try_from(MOST).unwrap() + 10;
+    let mut all = pod()[..2].to_vec();
+    all.extend((0..many).map(|one| asking(100 + one, "10.0.0.1:8080", "10.0.0.9:1234")));
+    for now in [0, 100] {
+        let evidence = sample(&mut census, &scope, now, &all);
+        assert_eq!(u64::from(evidence.counts.busy), many);
+        assert_eq!(evidence.arrivals, 0);
+    }
+}
