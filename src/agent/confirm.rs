@@ -18,9 +18,9 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// would be seen by two samples.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Samples may take this part of the time, 0.8 % of a core. The kernel walks the machine's whole hash
+/// Samples may take this part of the time, 0.6 % of a core. The kernel walks the machine's whole hash
 /// table for a dump, 2 ms for 262,144 empty buckets, so [`SHORTEST`] is rarely long enough.
-const SHARE: u32 = 125;
+const SHARE: u32 = 160;
 
 /// Requests of a connection that kernels before 6.7 acknowledge at once; later ones tell their own
 /// number.
