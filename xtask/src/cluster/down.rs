@@ -20,7 +20,7 @@ pub(super) fn down(cluster: &Local, progress: Progress) -> Result<()> {
         return Ok(());
     }
     let lock = up::lock(cluster)?;
-    if cluster.settings().is_ok_and(|settings| settings.kind) {
+    if cluster.is_kind() {
         kind::down(cluster)?;
     }
     clean(cluster)?;

@@ -2,6 +2,7 @@
 //! purpose: its pods are real too, but its network is Docker's, so `run` is no part of it.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -73,7 +74,7 @@ pub(super) fn down(cluster: &Local) -> Result<()> {
 }
 
 /// Loads an image tar into the nodes of a kind cluster.
-pub(super) fn load(name: &str, archive: &std::path::Path) -> Result<()> {
+pub(super) fn load(name: &str, archive: &Path) -> Result<()> {
     process::run(
         Command::new("kind")
             .args(["load", "image-archive", "--name", name])

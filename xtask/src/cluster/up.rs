@@ -114,17 +114,16 @@ fn prepare(cluster: &Local, nodes: u8, programs: &[(&str, std::path::PathBuf)]) 
     let pause_tag = pause_image(folder)?;
     let snapshotter = snapshotter(folder);
     json(folder, "audit-policy.json", &config::audit_policy())?;
-    let outside = folder.display().to_string();
-    json(
-        folder,
-        "kubeconfig",
-        &config::kubeconfig(&outside, "admin", &cluster.name),
-    )?;
-    for user in ["controller-manager", "scheduler", "kube-proxy"] {
-        let file = format!("{user}.kubeconfig");
+    let users = [
+        ("admin", "kubeconfig"),
+        ("controller-manager", "controller-manager.kubeconfig"),
+        ("scheduler", "scheduler.kubeconfig"),
+        ("kube-proxy", "kube-proxy.kubeconfig"),
+    ];
+    for (user, file) in users {
         json(
             folder,
-            &file,
+            file,
             &config::kubeconfig(INSIDE, user, &cluster.name),
         )?;
     }
