@@ -88,8 +88,8 @@ pub(super) fn lock(cluster: &Local) -> Result<File> {
 fn already_up(cluster: &Local, nodes: u8, progress: Progress) -> Result<()> {
     let name = &cluster.name;
     let has = cluster.settings()?.nodes;
-    if has != nodes {
-        bail!("the cluster {name} is up with {has} node(s), not {nodes}: take it down first");
+    if has < nodes {
+        bail!("the cluster {name} is up with {has} node, not {nodes}: take it down first");
     }
     wait_until_ready(cluster, progress).with_context(|| {
         format!(
@@ -230,5 +230,8 @@ fn wait_until_ready(cluster: &Local, progress: Progress) -> Result<()> {
         why = status.why();
         Ok(None)
     });
-    outcome.with_context(|| why)
+    outcome.map_err(|error| match why.as_str() {
+        "" => error,
+        _ => error.context(why),
+    })
 }
