@@ -47,7 +47,7 @@ pub(super) fn up_instead(cluster: &Local, nodes: u8, why: &str, progress: Progre
         serde_json::to_vec(&settings)?,
     )
     .context("write the cluster's settings")?;
-    process::run(
+    let created = process::run(
         Command::new("kind")
             .args([
                 "create",
@@ -61,7 +61,12 @@ pub(super) fn up_instead(cluster: &Local, nodes: u8, why: &str, progress: Progre
             .arg(&config)
             .arg("--kubeconfig")
             .arg(cluster.kubeconfig()),
-    )
+    );
+    if created.is_err() {
+        // kind has removed what it made; the folder would say that the cluster is up.
+        fs::remove_dir_all(&cluster.folder).context("remove the cluster's folder")?;
+    }
+    created
 }
 
 pub(super) fn down(cluster: &Local) -> Result<()> {

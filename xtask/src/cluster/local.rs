@@ -121,6 +121,11 @@ impl Local {
     /// A command inside the cluster, as its administrator: its network and processes, this machine's
     /// files, the caller's working folder. It ends with the caller and with the cluster.
     pub(crate) fn command(&self, program: &str) -> Result<Command> {
+        if self.is_kind() {
+            let mut command = Command::new(program);
+            command.env("KUBECONFIG", self.kubeconfig());
+            return Ok(command);
+        }
         self.command_on(Node(1), program)
     }
 
