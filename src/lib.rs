@@ -14,4 +14,5 @@ pub mod agent;
 pub mod api;
 pub mod inject;
 pub mod observe;
+pub mod operator;
 pub mod rollout;
