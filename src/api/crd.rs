@@ -126,12 +126,15 @@ pub fn definition() -> Value {
 }
 
 fn columns() -> Value {
-    let column = |[name, kind, path, description]: [&str; 4], priority: u8| json!({"name": name, "type": kind, "jsonPath": path, "description": description, "priority": priority});
-    COLUMNS
-        .into_iter()
-        .map(|it| column(it, 0))
-        .chain(WIDE_COLUMNS.into_iter().map(|it| column(it, 1)))
-        .collect()
+    let column = |[name, kind, path, description]: [&str; 4]| json!({"name": name, "type": kind, "jsonPath": path, "description": description});
+    let wide = |columns: [&str; 4]| {
+        let mut column = column(columns);
+        // Written only where it is not 0: the API server drops a 0, and every apply would be a change.
+        set(&mut column, "priority", 1);
+        column
+    };
+    let plain = COLUMNS.into_iter().map(column);
+    plain.chain(WIDE_COLUMNS.into_iter().map(wide)).collect()
 }
 
 fn shape_spec(schema: &mut Value) {

@@ -48,8 +48,6 @@ fn fits(seconds: i64, grace: Option<i64>, container: &str) -> Result<(), Refusal
     match grace {
         Some(grace) if seconds >= grace => Err(Refusal::LongSleep {
             at: format!("{container}.lifecycle.preStop.sleep.seconds"),
-            seconds,
-            grace,
         }),
         _ => Ok(()),
     }

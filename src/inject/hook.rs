@@ -75,7 +75,8 @@ impl Hook {
         }
     }
 
-    /// `prestop`, then at most one of the agent's three ways to say what the user's hook does.
+    /// `prestop`, then at most one of the agent's three ways to say what the user's hook does: last,
+    /// because all that follows `--then-exec` is the user's.
     fn command(&self) -> Vec<String> {
         let mut command = vec![format!("{AGENT_PATH}/{AGENT}"), "prestop".into()];
         match self {

@@ -1,4 +1,5 @@
-//! The agent's resources, such that the pod's quality of service stays what the user made it.
+//! The agent's resources, such that a Guaranteed pod stays Guaranteed. (A BestEffort
+//! pod becomes Burstable: that is the price of a CPU request.)
 
 use serde_json::Value;
 

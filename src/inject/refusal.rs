@@ -1,5 +1,8 @@
 //! Why a template is not injected, in the user's words: where, what is wrong, what to write instead.
-//! Becomes the message of the condition `Stalled`.
+//! Becomes the message of the condition `Stalled`. Where the API's rules refuse the same, the sentence
+//! is theirs.
+
+use crate::api::v1alpha1::sentences as say;
 
 /// Why a template is not injected. Every field `at` is a path from the object's root, such as
 /// `spec.template.spec.containers[1].name`.
@@ -17,7 +20,7 @@ pub enum Refusal {
     #[error("spec.template.spec.containers: a pod needs a container: list at least one")]
     NoContainer,
     /// A container has the agent's name.
-    #[error("{at}: the container name graceful-agent is reserved: choose another name")]
+    #[error("{at}: {}", say::RESERVED_CONTAINER)]
     ReservedContainer {
         /// Where.
         at: String,
@@ -42,7 +45,7 @@ pub enum Refusal {
         key: String,
     },
     /// A mount where the agent's binary is mounted.
-    #[error("{at}: the path /graceful.dev is reserved: mount the volume elsewhere")]
+    #[error("{at}: {}", say::RESERVED_MOUNT)]
     ReservedPath {
         /// Where.
         at: String,
@@ -77,17 +80,10 @@ pub enum Refusal {
         name: String,
     },
     /// A preStop sleep that its own grace period would cut.
-    #[error(
-        "{at}: a preStop sleep must be below terminationGracePeriodSeconds, and {seconds} is not \
-         below {grace}: raise the grace period, or leave it out, and it is computed"
-    )]
+    #[error("{at}: {}", say::SLEEP)]
     LongSleep {
         /// Where.
         at: String,
-        /// The sleep.
-        seconds: i64,
-        /// The grace period.
-        grace: i64,
     },
     /// A number below what it can be.
     #[error("{at}: must not be negative: write 0 or more")]

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
+use serde_json::json;
 
 use crate::api::receipt::Receipt;
 use crate::api::request::DrainRequest;
@@ -134,18 +135,16 @@ fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 /// A request that cannot be read has no epoch: it matches no memory and is taken off.
 fn request(text: &str) -> Request {
     let parsed: Option<DrainRequest> = serde_json::from_str(text).ok();
-    parsed
-        .and_then(|request| {
-            let settings = serde_json::to_string(&request.drain).ok()?;
-            Some(Request {
-                epoch: request.epoch,
-                settings,
-            })
-        })
-        .unwrap_or(Request {
+    parsed.map_or_else(
+        || Request {
             epoch: String::new(),
             settings: String::new(),
-        })
+        },
+        |request| Request {
+            epoch: request.epoch,
+            settings: json!(request.drain).to_string(),
+        },
+    )
 }
 
 /// Why the pod is not ready, in the words of the scheduler and the kubelet; never the app's.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::Selector;
+use serde_json::json;
 
 use crate::api::DRAINING;
 use crate::api::v1alpha1::{
@@ -30,11 +31,8 @@ pub(super) fn parse(spec: &GracefulDeploymentSpec) -> Result<Target, Invalid> {
         max_unavailable = 1;
     }
     let max_draining = resolve("maxDraining", &bounds.max_draining, replicas, Rounding::Up)?.max(1);
-    let drain_settings = serde_json::to_string(&spec.drain).map_err(|error| {
-        Invalid(vec![format!(
-            "spec.drain cannot be written as JSON: {error}"
-        )])
-    })?;
+    // As injection writes it: two texts of one meaning would never settle.
+    let drain_settings = json!(spec.drain).to_string();
     Ok(Target {
         replicas,
         strategy: match spec.strategy.kind {

@@ -6,6 +6,7 @@ mod containers;
 mod golden;
 mod properties;
 mod refusals;
+mod templates;
 
 use graceful::api::v1alpha1::{Drain, Probes, Shutdown};
 use graceful::inject::{Injected, Injection, Refusal, inject, template_hash};

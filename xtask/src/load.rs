@@ -28,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+pub(crate) use outcome::{Cause, Kind};
 pub(crate) use spec::{Clients, Spec, Target};
 pub(crate) use tally::{Progress, Report};
 
@@ -83,9 +84,6 @@ pub(crate) struct Args {
     /// Local address that connections come from; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     source: Vec<IpAddr>,
-    /// Adds missing source addresses to lo; only in a network namespace of its own
-    #[arg(long)]
-    claim_sources: bool,
 }
 
 /// What a run found.
@@ -116,9 +114,7 @@ pub(crate) struct ProgressLine {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let spec = args.spec()?;
     spec.check()?;
-    if spec.claim_sources {
-        source::claim(&spec.sources)?;
-    }
+    source::check(&spec.sources)?;
     let failures = match &args.failures {
         Some(path) => {
             let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
@@ -173,7 +169,6 @@ impl Args {
             });
         }
         spec.sources.extend(&self.source);
-        spec.claim_sources |= self.claim_sources;
         spec.seconds = self.seconds.unwrap_or(spec.seconds);
         spec.seed = self.seed.unwrap_or(spec.seed);
         Ok(spec)

@@ -3,6 +3,7 @@
 mod check;
 mod cluster;
 mod debian;
+mod demo;
 mod folders;
 mod generate;
 mod image;
@@ -32,6 +33,7 @@ enum Command {
     Generate(generate::Args),
     /// A real Kubernetes on this machine
     Cluster(cluster::Args),
+    Demo(demo::Args),
     /// Build the images of operator and agent as tar files
     Image(image::Args),
 }
@@ -43,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Command::Load(args) => load::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Cluster(args) => cluster::main(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Image(args) => image::main(&args),
     }
 }

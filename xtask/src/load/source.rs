@@ -9,12 +9,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Ports of one source address, from [`FIRST_PORT`] on: Linux's own ephemeral range.
@@ -136,17 +135,12 @@ fn is_taken(error: &io::Error) -> bool {
     )
 }
 
-/// Adds the addresses that no device has to `lo`.
-pub(super) fn claim(addresses: &[IpAddr]) -> anyhow::Result<()> {
+/// Refuses addresses that no device here has.
+pub(super) fn check(addresses: &[IpAddr]) -> anyhow::Result<()> {
     for address in addresses {
-        if std::net::TcpListener::bind((*address, 0)).is_ok() {
-            continue;
-        }
-        let status = Command::new("ip")
-            .args(["addr", "add", &address.to_string(), "dev", "lo"])
-            .status()
-            .context("run ip")?;
-        ensure!(status.success(), "ip addr add {address} dev lo: {status}");
+        std::net::TcpListener::bind((*address, 0)).with_context(|| {
+            format!("use {address} as a source: add it with `ip addr add {address}/24 dev DEVICE`")
+        })?;
     }
     Ok(())
 }

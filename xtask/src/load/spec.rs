@@ -25,9 +25,6 @@ pub(crate) struct Spec {
     /// and counts as one.
     #[serde(default)]
     pub(crate) sources: Vec<IpAddr>,
-    /// Adds those sources that no device has yet to `lo`. Only for a network namespace that is ours.
-    #[serde(default)]
-    pub(crate) claim_sources: bool,
     /// The arms, all loaded at once.
     pub(crate) targets: Vec<Target>,
 }
@@ -191,7 +188,6 @@ mod tests {
             sources: (1..=sources)
                 .map(|n| format!("10.10.0.{n}").parse().unwrap())
                 .collect(),
-            claim_sources: false,
             targets: vec![Target {
                 name: "arm".into(),
                 address: address.parse().unwrap(),
