@@ -13,10 +13,10 @@ use tokio::time::timeout;
 
 use crate::check::FULL;
 use crate::cluster::Local;
-use crate::folders;
+use crate::{example, folders};
 
 /// Where the tests find this program, for the load client.
-const XTASK: &str = "GRACEFUL_XTASK";
+const XTASK: &str = "XTASK";
 
 /// What kubectl says about a failed stage.
 const LOGS: &[(&str, &str)] = &[
@@ -58,8 +58,13 @@ impl Rig {
         self.run("cluster up", self.cluster("up")).await
     }
 
+    /// Installs the operator, and loads the example that the tests run.
     pub(super) async fn install(&self) -> Result<()> {
-        self.run("cluster install", self.cluster("install")).await
+        self.run("cluster install", self.cluster("install")).await?;
+        let image = example::image(&example::build()?, "dev")?;
+        let mut load = self.cluster("load");
+        load.arg(image.archive);
+        self.run("cluster load", load).await
     }
 
     pub(super) async fn down(&self) -> Result<()> {
