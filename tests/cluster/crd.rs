@@ -1,6 +1,7 @@
 //! The CustomResourceDefinition on a real API server: what is refused and in which words, what is
 //! stored, and what kubectl shows of it.
 
+mod earlier;
 mod refused;
 mod shown;
 #[path = "../fixtures/specs.rs"]

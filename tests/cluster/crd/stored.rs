@@ -153,6 +153,33 @@ async fn null_in_the_template_is_an_absent_field() {
 }
 
 #[tokio::test]
+async fn spec_of_a_deployment_is_taken_as_it_is() {
+    let namespace = Namespace::new("deployment").await;
+    let create = [
+        "create",
+        "deployment",
+        "chat",
+        "--image=chat:1",
+        "--port=80",
+        "-o",
+        "json",
+    ];
+    // As a file that somebody wrote this way, and as the API server completes it.
+    for dry_run in ["--dry-run=client", "--dry-run=server"] {
+        let text = namespace.kubectl(&[&create[..], &[dry_run]].concat());
+        let deployment: Value = serde_json::from_str(&text).unwrap();
+        let spec = &deployment["spec"];
+        let stored = namespace.try_create(spec).await.unwrap();
+        let mut expected = spec["template"].clone();
+        let metadata = expected["metadata"].as_object_mut().unwrap();
+        metadata.retain(|_, value| !value.is_null());
+        let container = &mut expected["spec"]["containers"][0];
+        container["ports"][0]["protocol"] = json!("TCP");
+        assert_eq!(stored["spec"]["template"], expected);
+    }
+}
+
+#[tokio::test]
 async fn appliers_of_one_list_keep_their_own_items() {
     let namespace = Namespace::new("apply").await;
     let with_env = |name: &str| {
