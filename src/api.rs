@@ -2,6 +2,8 @@
 //! containers and ports. The operator and the agent meet nowhere else.
 
 pub mod crd;
+pub mod injected;
+pub mod reason;
 pub mod receipt;
 pub mod request;
 pub mod v1alpha1;
@@ -38,6 +40,9 @@ pub const AGENT_PORT: u16 = 15990;
 
 /// Environment variable of the agent with the UID of its pod.
 pub const POD_UID_ENV: &str = "POD_UID";
+
+/// Environment variable of the agent with the address of its pod.
+pub const POD_IP_ENV: &str = "POD_IP";
 
 /// Pod annotation: the request to drain, a [`request::DrainRequest`] as JSON. Its absence asks for
 /// service, so removing it cancels the drain.

@@ -10,4 +10,9 @@
 //! Data enters at `watch`, leaves at `act` and `report`, and never walks back. Every decision is a
 //! pure function over plain data with the time as one of its inputs.
 
+pub mod agent;
 pub mod api;
+pub mod inject;
+pub mod observe;
+pub mod operator;
+pub mod rollout;

@@ -1,3 +1,7 @@
-//! `graceful-agent`.
+//! `graceful-agent`: the sidecar and preStop hook of an injected pod.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    graceful::agent::run()
+}

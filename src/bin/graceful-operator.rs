@@ -1,10 +1,7 @@
-//! `graceful-operator`: `graceful-operator crd` prints the CustomResourceDefinition.
+//! `graceful-operator`.
+
+use clap::Parser;
 
 fn main() -> anyhow::Result<()> {
-    anyhow::ensure!(
-        std::env::args().nth(1).as_deref() == Some("crd"),
-        "usage: graceful-operator crd"
-    );
-    print!("{}", graceful::api::crd::yaml());
-    Ok(())
+    Ok(graceful::operator::run(graceful::operator::Args::parse())?)
 }

@@ -1,4 +1,5 @@
-//! The cluster tests.
+//! Against a real API server: what a model cannot prove.
+#![cfg(test)]
 
-#[cfg(test)]
+mod chart;
 mod crd;

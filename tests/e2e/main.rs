@@ -1,1 +1,19 @@
-//! The e2e tests.
+//! The promise, measured: a real kubelet, the installed operator, real traffic.
+//!
+//! Each test has a namespace of its own, labelled `restricted`. Those under load run alone, the
+//! others side by side. Beside each load runs a control arm, a Service whose pods never change:
+//! losses there mean a disturbed machine, and only then a test is repeated, once and visibly.
+#![cfg(test)]
+
+mod app;
+mod cluster;
+mod load;
+mod process;
+mod stream;
+mod timeline;
+
+mod bounds;
+mod exits;
+mod operator;
+mod revisions;
+mod rollout;

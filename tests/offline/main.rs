@@ -1,4 +1,7 @@
-//! The offline tests.
+//! The offline tests: no network, no cluster.
+#![cfg(test)]
 
-#[cfg(test)]
+mod architecture;
+mod chart;
 mod generated;
+mod inject;

@@ -18,7 +18,11 @@ const KUBERNETES: &str = "k8s.io/kubernetes@v1.36.3";
 const OPENAPI: &str = "api/openapi-spec/v3/apis__apps__v1_openapi.json";
 
 const STRUCTURE: &str = "src/api/crd/kubernetes.json";
-const CRD: &str = "crds/gracefuldeployments.graceful.dev.yaml";
+/// For kubectl, and for helm, which reads nothing outside the chart.
+const CRDS: [&str; 2] = [
+    "crds/gracefuldeployments.graceful.dev.yaml",
+    "charts/graceful-deployment/files/gracefuldeployments.graceful.dev.yaml",
+];
 
 /// What the CRD takes from Kubernetes, and whether it is shown with Kubernetes' descriptions. The
 /// template's would be 300 kB.
@@ -59,7 +63,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .context("find the repository")?;
     settle(args, &root.join(STRUCTURE), &structure(&openapi)?)?;
     // The operator prints its own CRD, built with the structure just written.
-    settle(args, &root.join(CRD), &crd(root)?)
+    let crd = crd(root)?;
+    CRDS.iter()
+        .try_for_each(|path| settle(args, &root.join(path), &crd))
 }
 
 /// Writes the file, or fails where it differs and must not be touched.

@@ -1,6 +1,17 @@
 //! Everything that a person or CI runs on this project.
 
+mod check;
+mod cluster;
+mod debian;
+mod demo;
+mod folders;
 mod generate;
+mod image;
+mod load;
+mod process;
+mod stage;
+mod test;
+mod tools;
 
 use clap::{Parser, Subcommand};
 
@@ -13,12 +24,28 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Judge the source and run the tests that need no cluster.
+    Check,
+    /// Run every test, in stages; the one test command.
+    Test(test::Args),
+    Load(load::Args),
     /// Write crds/ and the other generated files.
     Generate(generate::Args),
+    /// A real Kubernetes on this machine
+    Cluster(cluster::Args),
+    Demo(demo::Args),
+    /// Build the images of operator and agent as tar files
+    Image(image::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
+        Command::Check => check::run(),
+        Command::Test(args) => tokio::runtime::Runtime::new()?.block_on(test::run(&args)),
+        Command::Load(args) => load::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Cluster(args) => cluster::main(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Image(args) => image::main(&args),
     }
 }

@@ -1,5 +1,5 @@
 //! What a user is told about a spec that makes no sense, and what to write instead. The rules in the
-//! CRD refuse with these sentences, and [`super::validate`] says the same of objects stored earlier.
+//! CRD refuse with these sentences, and [`super::validate()`] says the same of objects stored earlier.
 
 pub(crate) const SELECTOR_IMMUTABLE: &str = "selector cannot be changed: create a GracefulDeployment \
      of another name with the new selector, then delete this one";

@@ -83,13 +83,10 @@ pub struct DrainRecord {
     pub way: DrainWay,
     /// When the drain was decided.
     pub since: MicroTime,
-    /// When the pod was first seen withdrawn, which is when it had surely heard.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heard: Option<MicroTime>,
     /// When every EndpointSlice was first seen not to name the pod ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<MicroTime>,
-    /// When the pod leaves, done or not. Absent until it has heard.
+    /// When the pod leaves, done or not. Absent until it is withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<MicroTime>,
     /// How the drain ended. Absent while it goes on.

@@ -32,11 +32,17 @@ pub struct Invalid {
     pub problems: Vec<Problem>,
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.field, self.says)
+    }
+}
+
 impl fmt::Display for Invalid {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, problem) in self.problems.iter().enumerate() {
             let separator = if at > 0 { "; " } else { "" };
-            write!(out, "{separator}{}: {}", problem.field, problem.says)?;
+            write!(out, "{separator}{problem}")?;
         }
         Ok(())
     }

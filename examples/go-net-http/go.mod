@@ -1,0 +1,3 @@
+module graceful.dev/examples/go-net-http
+
+go 1.24

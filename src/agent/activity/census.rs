@@ -1,0 +1,211 @@
+//! All inbound connections over time: which sockets count, what each is doing, and since when the
+//! pod is quiet. Pure; one [`Census`] serves one `connections` confirmation.
+//!
+//! Memory is bounded: what does not fit among [`MOST`] remembered connections is judged by the
+//! kernel's ages alone.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use super::arrivals::{Arrivals, New};
+use super::{Class, Millis, Rules, Track, is_connection};
+use crate::agent::sockets::Reading;
+use crate::api::v1alpha1::Connections;
+
+/// Connections that are remembered: 7/8 of 2^15, where the map would double. 4 MiB at most, which a
+/// container limit of 16 MiB has room for.
+pub const MOST: usize = 28_672;
+
+/// Which sockets are the pod's inbound connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Ports asked for; empty means every port that is listened on.
+    pub ports: Vec<u16>,
+    /// Ports left out, the agent's own among them.
+    pub except: Vec<u16>,
+    /// Addresses whose connections do not count: the pod's own. Loopback is not named here.
+    pub own: Vec<IpAddr>,
+    /// Whether loopback counts: the tests' way to make inbound connections.
+    pub loopback: bool,
+    /// Where the kubelet's probes come from.
+    pub kubelet: Option<IpAddr>,
+}
+
+impl Scope {
+    /// The scope that the settings ask for.
+    #[must_use]
+    pub fn new(settings: &Connections, agent_port: Option<u16>, own: Vec<IpAddr>) -> Self {
+        let mut except = settings.except_ports.clone();
+        except.extend(agent_port);
+        Self {
+            ports: settings.ports.clone(),
+            except,
+            own,
+            ..Self::default()
+        }
+    }
+
+    fn has_port(&self, port: u16, listened: &BTreeSet<u16>) -> bool {
+        !self.except.contains(&port)
+            && if self.ports.is_empty() {
+                listened.contains(&port)
+            } else {
+                self.ports.contains(&port)
+            }
+    }
+
+    fn has_peer(&self, peer: IpAddr) -> bool {
+        if peer.is_loopback() {
+            return self.loopback;
+        }
+        !self.own.contains(&peer)
+    }
+}
+
+/// How many connections do what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Class [`Class::Busy`].
+    pub busy: u32,
+    /// Class [`Class::Idle`].
+    pub idle: u32,
+    /// Class [`Class::Cycling`].
+    pub cycling: u32,
+    /// Class [`Class::Unresponsive`].
+    pub unresponsive: u32,
+    /// Those of them that hold the drain now.
+    pub holding: u32,
+}
+
+impl Counts {
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> u32 {
+        self.busy + self.idle + self.cycling + self.unresponsive
+    }
+}
+
+/// What one sample says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// How many connections do what.
+    pub counts: Counts,
+    /// The last moment at which something held the drain, `None` if nothing ever did.
+    pub disturbed: Option<Millis>,
+    /// The last new connection that probes do not explain.
+    pub arrival: Option<Millis>,
+    /// How many of those there were.
+    pub arrivals: u64,
+}
+
+/// The connections of a pod over time.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    tracks: HashMap<u64, (u32, Track)>,
+    /// Ports that were ever listened on. An app that closes its listener still has connections.
+    listened: BTreeSet<u16>,
+    sample: u32,
+    disturbed: Option<Millis>,
+    arrivals: Arrivals,
+    counts: Counts,
+    new: New,
+}
+
+impl Census {
+    /// A census that knows already which ports were listened on, from before a restart.
+    #[must_use]
+    pub fn new(listened: impl IntoIterator<Item = u16>) -> Self {
+        Self {
+            listened: listened.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Ports that were ever listened on.
+    pub fn listened(&self) -> impl Iterator<Item = u16> {
+        self.listened.iter().copied()
+    }
+
+    /// Begins a sample.
+    pub fn begin(&mut self) {
+        self.sample = self.sample.wrapping_add(1);
+        self.counts = Counts::default();
+        self.new = New::default();
+    }
+
+    /// Takes in one socket of the sample; listeners come before their connections.
+    pub fn see(&mut self, reading: &Reading, scope: &Scope, now: Millis, rules: &Rules) {
+        let port = reading.local.port();
+        if !is_connection(reading.state) {
+            let reachable = scope.loopback || !reading.local.ip().is_loopback();
+            if reachable && self.listened.len() < 1024 {
+                self.listened.insert(port);
+            }
+            return;
+        }
+        let room = self.tracks.len() < MOST;
+        let first = self.sample == 1;
+        let counted = scope.has_port(port, &self.listened) && scope.has_peer(reading.peer.ip());
+        if !counted && !self.listened.contains(&port) {
+            return;
+        }
+        let known = self.tracks.get_mut(&reading.cookie);
+        if known.is_none() && !first && self.listened.contains(&port) {
+            self.new.seen += 1;
+            if counted && scope.kubelet == Some(reading.peer.ip()) {
+                self.new.from_kubelet += 1;
+            } else if counted && room {
+                self.new.from_clients += 1;
+            }
+        }
+        let track = if let Some((seen, track)) = known {
+            *seen = self.sample;
+            if !counted {
+                return;
+            }
+            track.next(reading, now, rules);
+            *track
+        } else {
+            let born = if first { Millis::MIN } else { now };
+            let track = Track::first(reading, now, born, rules);
+            if room {
+                self.tracks.insert(reading.cookie, (self.sample, track));
+            }
+            if !counted {
+                return;
+            }
+            track
+        };
+        self.judge(&track, now, rules);
+    }
+
+    fn judge(&mut self, track: &Track, now: Millis, rules: &Rules) {
+        match track.class(now, rules) {
+            Class::Busy => self.counts.busy += 1,
+            Class::Idle => self.counts.idle += 1,
+            Class::Cycling => self.counts.cycling += 1,
+            Class::Unresponsive => self.counts.unresponsive += 1,
+        }
+        let disturbed = track.disturbed(now, rules);
+        if disturbed == Some(now) {
+            self.counts.holding += 1;
+        }
+        self.disturbed = self.disturbed.max(disturbed);
+    }
+
+    /// Ends a sample: what was not seen is gone.
+    pub fn end(&mut self, own: u32, passive_opens: Option<u64>, now: Millis) -> Evidence {
+        let sample = self.sample;
+        self.tracks.retain(|_, (seen, _)| *seen == sample);
+        self.new.own = own;
+        self.new.passive_opens = passive_opens;
+        self.new.ports = u32::try_from(self.listened.len()).unwrap_or(u32::MAX);
+        self.arrivals.count(&self.new, now);
+        Evidence {
+            counts: self.counts,
+            disturbed: self.disturbed,
+            arrival: self.arrivals.last(),
+            arrivals: self.arrivals.total(),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The confirmations of one drain, read from inside the pod: takes a sample of the socket table and
+//! hands it to each census. IO only; what a sample means is decided in [`super::activity`].
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::activity::Millis;
+use super::activity::arrivals::passive_opens;
+use super::activity::census::{Census, Evidence, Scope};
+use super::drain::Settings;
+use super::sockets::{SocketsError, Table, local};
+use crate::api::receipt::MeasuredBy;
+
+/// Shortest time between two samples.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Samples may take this part of the time: 2 % of a core for tables so large that [`SHORTEST`] is
+/// not long enough.
+const SHARE: u32 = 50;
+
+/// Requests of a connection that kernels before 6.7 acknowledge at once; later ones tell their own
+/// number.
+const QUICK_ACKS_OF_OLD: u32 = 3;
+
+/// What the agent knows of itself, so that it does not take itself for work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Its port.
+    pub port: Option<u16>,
+    /// Where the probes on that port come from.
+    pub kubelet: Option<IpAddr>,
+    /// Connections that it has accepted since the last sample.
+    pub accepted: u32,
+}
+
+/// The confirmations of one drain.
+pub struct Confirmations {
+    table: Table,
+    censuses: Vec<Census>,
+    addresses: Vec<IpAddr>,
+    quick_acks: u32,
+    /// The latest evidence, one for each confirmation.
+    pub evidence: Vec<Evidence>,
+    /// How the table was read.
+    pub measured_by: MeasuredBy,
+    /// Connections in the first sample.
+    pub at_start: Option<u32>,
+    /// What the last sample cost.
+    pub cost: Duration,
+    listened: Vec<u16>,
+}
+
+impl Confirmations {
+    /// Begins anew, or goes on after a restart with the ports that were listened on then.
+    #[must_use]
+    pub fn new(listened: Vec<u16>, at_start: Option<u32>) -> Self {
+        let threshold = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_pingpong_thresh");
+        let threshold = threshold.ok().and_then(|text| text.trim().parse().ok());
+        Self {
+            table: Table::open(),
+            censuses: Vec::new(),
+            addresses: local::addresses(),
+            quick_acks: threshold.unwrap_or(QUICK_ACKS_OF_OLD),
+            evidence: Vec::new(),
+            measured_by: MeasuredBy::Nothing,
+            at_start,
+            cost: Duration::ZERO,
+            listened,
+        }
+    }
+
+    /// Takes a sample. No confirmation by connections, no sample.
+    ///
+    /// # Errors
+    /// When the table cannot be read: the evidence stays as it was.
+    pub fn sample(
+        &mut self,
+        settings: &Settings,
+        own: &Own,
+        clock: impl Fn() -> Millis,
+    ) -> Result<(), SocketsError> {
+        if self.censuses.len() != settings.connections.len() {
+            let census = Census::new(self.listened());
+            self.censuses = vec![census; settings.connections.len()];
+            self.evidence.clear();
+        }
+        if settings.connections.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let now = clock();
+        let mut sides: Vec<_> = settings
+            .connections
+            .iter()
+            .zip(&mut self.censuses)
+            .map(|(one, census)| {
+                census.begin();
+                let mut scope = Scope::new(one, own.port, self.addresses.clone());
+                scope.kubelet = own.kubelet;
+                (census, scope, settings.rules(one, self.quick_acks))
+            })
+            .collect();
+        self.measured_by = self.table.read(&mut |reading| {
+            for (census, scope, rules) in &mut sides {
+                census.see(&reading, scope, now, rules);
+            }
+        })?;
+        let snmp = std::fs::read_to_string("/proc/net/snmp").unwrap_or_default();
+        let opens = passive_opens(&snmp);
+        self.evidence = sides
+            .iter_mut()
+            .map(|(census, ..)| census.end(own.accepted, opens, now))
+            .collect();
+        self.at_start = self.at_start.or(Some(self.connections()));
+        self.cost = began.elapsed();
+        Ok(())
+    }
+
+    /// How long to wait before the next sample.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        SHORTEST.max(self.cost * SHARE)
+    }
+
+    /// Ports that were ever listened on during this drain.
+    #[must_use]
+    pub fn listened(&self) -> Vec<u16> {
+        match self.censuses.first() {
+            Some(census) => census.listened().collect(),
+            None => self.listened.clone(),
+        }
+    }
+
+    /// Inbound connections in the last sample.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.evidence
+            .iter()
+            .map(|one| one.counts.all())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Connections whose work SIGTERM may cut: those that hold the drain and those that are
+    /// unresponsive.
+    #[must_use]
+    pub fn busy(&self) -> u32 {
+        let cut = |one: &Evidence| one.counts.holding + one.counts.unresponsive;
+        self.evidence.iter().map(cut).max().unwrap_or(0)
+    }
+}

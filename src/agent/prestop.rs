@@ -1,0 +1,98 @@
+//! The hook that the kubelet runs in every container of the application before SIGTERM: drains the
+//! pod where that was not done already, then runs the user's own hook. It touches neither readiness
+//! nor the mark, and never fails for a reason of its own: SIGTERM comes either way.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use hyper::Method;
+use tokio::time::{sleep, timeout};
+
+use super::clock::Clock;
+use super::confirm::{Confirmations, Own};
+use super::drain::{Notice, Settings, Times, Verdict, Way, judge};
+use super::hook::Hook;
+use super::http::notify;
+use super::memory::{Memory, Progress};
+use super::podinfo::{Podinfo, Wanted};
+use super::serve::Place;
+use crate::api::receipt::Outcome;
+
+/// Drains within the grace period, then runs `hook`, whose exit status is ours.
+pub async fn prestop(place: &Place, hook: Hook) -> ExitCode {
+    let memory = Memory::at(&place.memory);
+    let podinfo = Podinfo::at(&place.podinfo);
+    if is_drained(&memory, &podinfo) {
+        println!("the pod was drained before");
+    } else {
+        println!("{}", drain(&memory, &podinfo).await);
+    }
+    hook.run().await
+}
+
+/// Whether the pod's drain has finished and stands: the mark is erased before a pod turns ready.
+fn is_drained(memory: &Memory, podinfo: &Podinfo) -> bool {
+    let Wanted::Drain(request) = podinfo.wanted() else {
+        return false;
+    };
+    memory
+        .mark()
+        .is_some_and(|mark| mark.state == Progress::Finished && mark.epoch == request.epoch)
+}
+
+async fn drain(memory: &Memory, podinfo: &Podinfo) -> String {
+    let clock = Clock::start();
+    let drain = podinfo.config().unwrap_or_else(|error| {
+        eprintln!("the settings cannot be read, the defaults stand in: {error}");
+        crate::api::v1alpha1::Drain::default()
+    });
+    let serving = memory.serving();
+    let host_network = serving.is_some_and(|serving| serving.port.is_none());
+    let settings = Settings::new(&drain, Way::Termination, host_network);
+    let serving = serving.unwrap_or_default();
+    let own = Own {
+        port: serving.port,
+        kubelet: serving.kubelet,
+        accepted: 0,
+    };
+    let limit = Duration::from_millis(u64::try_from(settings.timeout).unwrap_or(0));
+    let notice = match &drain.notify {
+        None => Notice::None,
+        Some(to) => match timeout(limit, notify(&to.http_post, Method::POST)).await {
+            Ok(Ok(_)) => Notice::Delivered,
+            Ok(Err(error)) => {
+                eprintln!("notify the application: {error}");
+                Notice::Failed
+            }
+            Err(_) => Notice::Failed,
+        },
+    };
+    // From the deletion on, endpoints call the pod terminating: that is when it was withdrawn.
+    let times = Times {
+        heard: 0,
+        withdrawn: Some(0),
+    };
+    let mut confirmations = Confirmations::new(Vec::new(), None);
+    loop {
+        if let Err(error) = confirmations.sample(&settings, &own, || clock.now()) {
+            eprintln!("look at the connections: {error}");
+        }
+        let now = clock.now();
+        let evidence = &confirmations.evidence;
+        if let Verdict::Ended(outcome) = judge(&settings, times, notice, evidence, now) {
+            let how = match outcome {
+                Outcome::Drained => "drained",
+                Outcome::TimedOut => "timed out",
+                Outcome::Unresponsive => "left unresponsive connections",
+            };
+            return format!(
+                "{how} after {} ms: {} connections at the start, {} at the end, {} with work",
+                now,
+                confirmations.at_start.unwrap_or(0),
+                confirmations.connections(),
+                confirmations.busy(),
+            );
+        }
+        sleep(confirmations.interval()).await;
+    }
+}

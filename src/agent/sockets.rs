@@ -1,0 +1,234 @@
+//! The kernel's socket table as a stream of [`Reading`]s, one per TCP socket of this network
+//! namespace. A thin reader over two pure parsers, [`diag`] and [`proc`]; it judges nothing and
+//! keeps nothing but one buffer of fixed size.
+
+pub mod diag;
+pub mod local;
+pub mod proc;
+
+use std::io;
+use std::net::SocketAddr;
+
+use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
+use thiserror::Error;
+
+use crate::api::receipt::MeasuredBy;
+
+/// The kernel fills at most 32 KiB of a dump at a time, however large the buffer is.
+const BUFFER: usize = 32 * 1024;
+
+/// The TCP states that matter to a drain. A socket in any other (`FIN_WAIT2`, `TIME_WAIT`, …) owes
+/// nobody anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Waits for clients.
+    Listen,
+    /// The handshake is under way.
+    SynReceived,
+    /// Open both ways.
+    Established,
+    /// The client has sent its last byte and may wait for an answer.
+    CloseWait,
+    /// We have closed first; our last bytes are not acknowledged.
+    FinWait1,
+    /// Both have closed; our last bytes are not acknowledged.
+    Closing,
+    /// The client closed first, then we did; our last bytes are not acknowledged.
+    LastAck,
+}
+
+impl State {
+    /// By the kernel's number (`include/net/tcp_states.h`).
+    #[must_use]
+    pub fn from_kernel(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Established,
+            3 | 12 => Self::SynReceived,
+            4 => Self::FinWait1,
+            8 => Self::CloseWait,
+            9 => Self::LastAck,
+            10 => Self::Listen,
+            11 => Self::Closing,
+            _ => return None,
+        })
+    }
+
+    /// Whether the client's end of stream has come. It takes a sequence number, so the kernel
+    /// counts it as a byte received.
+    fn has_clients_end(self) -> bool {
+        matches!(self, Self::CloseWait | Self::Closing | Self::LastAck)
+    }
+
+    /// Whether our own end of stream is under way, which the kernel counts as a byte written.
+    fn has_our_end(self) -> bool {
+        matches!(self, Self::FinWait1 | Self::Closing | Self::LastAck)
+    }
+}
+
+/// What the kernel says of one socket at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The kernel's name of the socket, never given twice while the machine runs.
+    pub cookie: u64,
+    /// Where in its life the connection is.
+    pub state: State,
+    /// This end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Bytes received that the application has not read.
+    pub unread: u32,
+    /// Bytes written that the client has not acknowledged, sent or not.
+    pub unacknowledged: u32,
+    /// What only `tcp_info` knows.
+    pub info: Option<Info>,
+}
+
+/// The part of the kernel's `tcp_info` that tells who spoke last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// Bytes received since the connection began.
+    pub received: u64,
+    /// Bytes written by the application since the connection began.
+    pub written: u64,
+    /// Milliseconds since data was last received, in steps of a kernel tick (4 ms at most).
+    pub received_ago: u32,
+    /// Milliseconds since data was last sent, retransmissions included.
+    pub sent_ago: u32,
+    /// Segments received that carried data.
+    pub data_segments_in: u32,
+    /// Segments sent that carried data.
+    pub data_segments_out: u32,
+    /// Segments sent that carried nothing but an acknowledgement: the client's data was not
+    /// answered within the delayed-acknowledgement time (40 ms).
+    pub bare_acks_out: u32,
+}
+
+/// Fields as they stand in the kernel's books, before the ends of stream are taken off.
+pub(crate) struct Raw {
+    pub(crate) cookie: u64,
+    pub(crate) state: State,
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+    pub(crate) receive_queue: u32,
+    pub(crate) write_queue: u32,
+    pub(crate) info: Option<RawInfo>,
+}
+
+/// The fields of `tcp_info` that are read.
+pub(crate) struct RawInfo {
+    pub(crate) received: u64,
+    pub(crate) acked: u64,
+    pub(crate) received_ago: u32,
+    pub(crate) sent_ago: u32,
+    pub(crate) segments_out: u32,
+    pub(crate) data_segments_in: u32,
+    pub(crate) data_segments_out: u32,
+}
+
+impl Raw {
+    pub(crate) fn reading(self) -> Reading {
+        let clients_end = u32::from(self.state.has_clients_end());
+        let our_end = u32::from(self.state.has_our_end());
+        let queue = self.write_queue;
+        Reading {
+            cookie: self.cookie,
+            state: self.state,
+            local: canonical(self.local),
+            peer: canonical(self.peer),
+            unread: self.receive_queue.saturating_sub(clients_end),
+            unacknowledged: queue.saturating_sub(our_end),
+            info: self.info.map(|info| Info {
+                received: info.received.saturating_sub(u64::from(clients_end)),
+                written: (info.acked + u64::from(queue)).saturating_sub(u64::from(our_end)),
+                received_ago: info.received_ago,
+                sent_ago: info.sent_ago,
+                data_segments_in: info.data_segments_in,
+                data_segments_out: info.data_segments_out,
+                bare_acks_out: info.segments_out.saturating_sub(info.data_segments_out),
+            }),
+        }
+    }
+}
+
+/// A dual-stack listener (`[::]:8080`) shows its IPv4 clients as `::ffff:a.b.c.d`.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Reading the socket table failed.
+#[derive(Debug, Error)]
+pub enum SocketsError {
+    /// The netlink socket could not be used; `/proc/net/tcp` is the way instead.
+    #[error("ask the kernel for its sockets by sock_diag")]
+    Diag(#[source] io::Error),
+    /// The answer does not look as the kernel's header files say.
+    #[error("parse the kernel's answer")]
+    Parse(#[from] diag::DiagError),
+    /// The text table could not be read either.
+    #[error("read /proc/net/tcp")]
+    Proc(#[source] io::Error),
+}
+
+/// Reads the socket table, by `sock_diag` where the kernel lets us, else from `/proc/net`.
+pub struct Table {
+    diag: Option<Socket>,
+    buffer: Vec<u8>,
+}
+
+impl Table {
+    /// Opens the way in. Never fails: what does not work here is tried again from `/proc`.
+    #[must_use]
+    pub fn open() -> Self {
+        Self {
+            diag: Socket::new(NETLINK_SOCK_DIAG).ok(),
+            buffer: vec![0; BUFFER],
+        }
+    }
+
+    /// Opens the text table alone, as where a sandbox refuses `sock_diag`.
+    #[must_use]
+    pub fn open_proc() -> Self {
+        Self {
+            diag: None,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Shows every socket that matters to `see`: the listening ones of a family before its
+    /// connections.
+    ///
+    /// # Errors
+    /// When neither way works; some sockets may have been shown by then.
+    pub fn read(&mut self, see: &mut dyn FnMut(Reading)) -> Result<MeasuredBy, SocketsError> {
+        if let Some(socket) = &self.diag {
+            match dump(socket, &mut self.buffer, see) {
+                Err(SocketsError::Diag(_)) => *self = Self::open_proc(),
+                other => return other.map(|()| MeasuredBy::SockDiag),
+            }
+        }
+        proc::read(see).map_err(SocketsError::Proc)?;
+        Ok(MeasuredBy::ProcNet)
+    }
+}
+
+fn dump(
+    socket: &Socket,
+    buffer: &mut [u8],
+    see: &mut dyn FnMut(Reading),
+) -> Result<(), SocketsError> {
+    let request = diag::request();
+    socket.send(&request, 0).map_err(SocketsError::Diag)?;
+    loop {
+        let mut room: &mut [u8] = buffer;
+        let length = socket.recv(&mut room, 0).map_err(SocketsError::Diag)?;
+        let datagram = buffer.get(..length).ok_or(diag::DiagError::Truncated)?;
+        match diag::parse(datagram, &mut |raw| see(raw.reading()))? {
+            diag::Part::More => {}
+            diag::Part::Last => return Ok(()),
+            diag::Part::Refused(errno) => {
+                return Err(SocketsError::Diag(io::Error::from_raw_os_error(errno)));
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The closed list of reasons in conditions and Events. Each says what a person would do about it.
+
+use std::fmt;
+
+/// Declares the reasons with one line of documentation each, and their names as text.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Reason of a condition or an Event.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason with its meaning, for the documentation.
+            pub const ALL: &[(Self, &str)] = &[$((Self::$name, concat!($($doc),+)),)+];
+
+            /// The reason as it stands in the API.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Every wanted pod is of the wanted revision and in service, and no pod is leaving.
+    Complete,
+    /// Pods are being made or replaced.
+    RollingOut,
+    /// Nothing was decided yet.
+    Unobserved,
+    /// Enough pods are in service.
+    MinimumReplicasAvailable,
+    /// Fewer pods are in service than replicas − maxUnavailable.
+    MinimumReplicasUnavailable,
+    /// The wanted revision is complete.
+    NewReplicaSetAvailable,
+    /// The rollout comes nearer to its end.
+    ReplicaSetUpdated,
+    /// The rollout made no progress for progressDeadlineSeconds.
+    ProgressDeadlineExceeded,
+    /// The rollout is paused by spec.paused.
+    Paused,
+    /// A ReplicaSet cannot make pods; the message is its controller's.
+    FailedCreate,
+    /// Pods are draining; the message says which, until when.
+    PodsDraining,
+    /// No pod is draining.
+    NoPodsDraining,
+    /// The spec contradicts itself; running pods are left as they are.
+    InvalidSpec,
+    /// A drain of a pod began.
+    DrainStarted,
+    /// A pod's work is known to be over.
+    Drained,
+    /// A drain reached its deadline; the pod leaves with work left.
+    DrainTimedOut,
+    /// Only requests without any answer were left.
+    DrainUnresponsive,
+    /// The agent of a pod said nothing until the deadline.
+    DrainSilent,
+    /// The node of a draining pod was lost.
+    DrainNodeLost,
+    /// A draining pod was deleted by somebody else; it drains in its preStop hook.
+    DrainedPodDeleted,
+    /// A drain was cancelled; the pod is wanted again.
+    DrainCancelled,
+    /// A rollout began.
+    RolloutStarted,
+    /// A rollout is complete.
+    RolloutCompleted,
+    /// A ReplicaSet was scaled.
+    ScaledReplicaSet,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,168 @@
+//! API objects in, [`Observation`] out. Every `Option` of the API dies here: what is missing becomes
+//! what it means. Pure, and the only place that meets missing fields; decides nothing.
+
+mod pods;
+mod services;
+mod target;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
+
+use crate::api::v1alpha1::GracefulDeployment;
+use crate::api::{CONFIG, INJECTED, REVISION};
+use crate::rollout::{Invalid, NewRevision, Observation, Revision};
+
+/// The API objects that a decision on one object depends on. More than belongs to it may be passed:
+/// owners and selectors are checked here.
+pub struct Objects<'a> {
+    /// The object itself.
+    pub object: &'a GracefulDeployment,
+    /// ReplicaSets of its namespace: those it controls, and whoever has the wanted name.
+    pub replica_sets: Vec<Arc<ReplicaSet>>,
+    /// Pods of these ReplicaSets.
+    pub pods: Vec<Arc<Pod>>,
+    /// Services of its namespace.
+    pub services: Vec<Arc<Service>>,
+    /// EndpointSlices of its namespace.
+    pub endpoint_slices: Vec<Arc<EndpointSlice>>,
+    /// ControllerRevisions of its namespace.
+    pub controller_revisions: Vec<Arc<PartialObjectMeta<ControllerRevision>>>,
+}
+
+/// What injection makes of the object's template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Hash of the user's template.
+    pub hash: String,
+    /// Summary of what is injected into new pods.
+    pub injected: String,
+}
+
+/// Turns API objects into an observation, made at `now`.
+#[must_use]
+pub fn observe(
+    objects: &Objects<'_>,
+    wanted: Result<Wanted, Invalid>,
+    now: Timestamp,
+    entropy: u64,
+) -> Observation {
+    let object = objects.object;
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let name = object.name_any();
+    let (own, foreign): (Vec<_>, Vec<_>) = objects
+        .replica_sets
+        .iter()
+        .partition(|set| is_controlled_by(&set.metadata, uid));
+    let revisions: Vec<Revision> = own
+        .into_iter()
+        .map(|set| revision(set, &objects.controller_revisions))
+        .collect();
+    let is_ours = |pod: &&Arc<Pod>| {
+        revisions
+            .iter()
+            .any(|set| is_controlled_by(&pod.metadata, &set.uid))
+    };
+    let pods: Vec<&Pod> = objects
+        .pods
+        .iter()
+        .filter(is_ours)
+        .map(AsRef::as_ref)
+        .collect();
+    let (target, new_revision) = match wanted {
+        Ok(wanted) => {
+            let name = format!("{name}-{}", wanted.hash);
+            let name_taken = foreign.iter().any(|set| set.name_any() == name);
+            let injected = wanted.injected;
+            (
+                target::parse(&object.spec),
+                NewRevision {
+                    name,
+                    injected,
+                    name_taken,
+                },
+            )
+        }
+        Err(invalid) => (Err(invalid), NewRevision::default()),
+    };
+    Observation {
+        now: to_microseconds(now),
+        entropy,
+        name,
+        generation: object.metadata.generation.unwrap_or_default(),
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        target,
+        wanted: new_revision,
+        services: services::read(&pods, &objects.services, &objects.endpoint_slices),
+        pods: pods.into_iter().filter_map(pods::read).collect(),
+        revisions,
+        previous: object.status.clone().unwrap_or_default(),
+    }
+}
+
+fn revision(set: &ReplicaSet, records: &[Arc<PartialObjectMeta<ControllerRevision>>]) -> Revision {
+    let name = set.name_any();
+    let spec = set.spec.as_ref();
+    let status = set.status.as_ref();
+    let annotations = spec
+        .and_then(|spec| spec.template.as_ref())
+        .and_then(|template| template.metadata.as_ref())
+        .and_then(|metadata| metadata.annotations.as_ref());
+    let annotation = |key: &str| {
+        annotations
+            .and_then(|all| all.get(key))
+            .cloned()
+            .unwrap_or_default()
+    };
+    let failure = status
+        .and_then(|status| status.conditions.as_ref())
+        .and_then(|all| {
+            all.iter()
+                .find(|one| one.type_ == "ReplicaFailure" && one.status == "True")
+        })
+        .map(|condition| condition.message.clone().unwrap_or_default());
+    Revision {
+        uid: set.uid().unwrap_or_default(),
+        resource_version: set.resource_version().unwrap_or_default(),
+        number: set
+            .annotations()
+            .get(REVISION)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+        replicas: spec.and_then(|spec| spec.replicas).map_or(1, to_count),
+        settled: status.and_then(|status| status.observed_generation) >= set.metadata.generation,
+        counted: status.map_or(0, |status| to_count(status.replicas)),
+        counted_ready: status
+            .and_then(|status| status.ready_replicas)
+            .map_or(0, to_count),
+        injected: annotation(INJECTED),
+        config: annotation(CONFIG),
+        is_recorded: records.iter().any(|record| record.name_any() == name),
+        failure,
+        name,
+    }
+}
+
+/// Controlled by UID: a name says nothing about who an owner is today.
+fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
+    metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+fn to_count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+/// Cut to what the API keeps, so that a time that was written equals itself when it is read.
+fn to_microseconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}

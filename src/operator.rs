@@ -1,0 +1,224 @@
+//! The operator: watches GracefulDeployments and brings each nearer to what is wanted, one small step
+//! at a time. Holds nothing that matters: killed at any moment, the next one goes on.
+
+mod act;
+mod args;
+mod caches;
+mod clock;
+mod error;
+mod memory;
+mod metrics;
+mod preflight;
+mod prune;
+mod reconcile;
+mod report;
+mod server;
+mod watch;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc::{self, UnboundedReceiver};
+use futures::{FutureExt, StreamExt};
+use kube::runtime::controller::{self, Error as ControllerError};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tracing::{debug, error, info};
+use tracing_subscriber::EnvFilter;
+
+pub use self::args::Args;
+use self::args::{Command, LogFormat, Run};
+use self::caches::Guarded;
+use self::clock::Clock;
+use self::error::in_words;
+use self::memory::Memory;
+use self::metrics::Metrics;
+use self::reconcile::{Context, after_error, reconcile};
+use self::watch::Sync;
+use crate::api::FIELD_MANAGER;
+
+/// Time that reconciles under way have to finish after SIGTERM: they are a few short calls, and
+/// whatever they leave undone the next operator does.
+const FINISH: Duration = Duration::from_secs(2);
+
+/// Why the operator ends with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The event loop could not be made.
+    #[error("starting the event loop")]
+    Runtime(#[source] std::io::Error),
+    /// No way to the API server is configured.
+    #[error("finding the API server, by KUBECONFIG or by a ServiceAccount")]
+    NoConfig(#[source] Box<kube::Error>),
+    /// The client could not be made.
+    #[error("making a client for the API server at {address}")]
+    NoClient {
+        /// Where it is.
+        address: String,
+        /// Why not.
+        source: Box<kube::Error>,
+    },
+    /// The address for probes and metrics cannot be had.
+    #[error("listening on {address} for /livez, /readyz and /metrics")]
+    NoAddress {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Kubernetes is too old.
+    #[error(transparent)]
+    TooOld(#[from] preflight::TooOld),
+}
+
+/// Does what the command line says; returns when it is done or when SIGTERM came.
+///
+/// # Errors
+///
+/// Where the operator cannot start.
+pub fn run(args: Args) -> Result<(), Fatal> {
+    match args.command {
+        Command::Crd => {
+            print!("{}", crate::api::crd::yaml());
+            Ok(())
+        }
+        Command::Run(run) => {
+            log_as(run.log_format);
+            // One thread: the work is waiting, and memory is part of the promise.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(Fatal::Runtime)?;
+            runtime.block_on(operate(run))
+        }
+    }
+}
+
+fn log_as(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.init(),
+    }
+}
+
+async fn operate(run: Run) -> Result<(), Fatal> {
+    let mut stop = stop_signal().map_err(Fatal::Runtime)?.boxed().shared();
+    let (client, address) = connect().await?;
+    let metrics = Arc::new(Metrics::new());
+    let sync = Sync::default();
+    let listener = server::listen(run.http_address).await;
+    let listener = listener.map_err(|source| Fatal::NoAddress {
+        address: run.http_address,
+        source,
+    })?;
+    sync.wait("API server", format!("no answer from {address} yet"));
+    tokio::spawn(server::serve(listener, metrics.clone(), sync.clone()));
+    let version = tokio::select! {
+        version = preflight::check(&client, &address) => version?,
+        () = &mut stop => return Ok(()),
+    };
+    sync.done("API server");
+    info!(address, version, "reached the API server");
+
+    let (queue, changes) = mpsc::unbounded();
+    let caches = watch::start(&client, run.watch_namespace.as_deref(), &sync, &queue);
+    tokio::select! {
+        () = caches.complete() => info!("caches are complete"),
+        () = &mut stop => return Ok(()),
+    }
+    let context = Context {
+        client,
+        caches,
+        memory: Memory::default(),
+        clock: Clock::start(),
+        metrics,
+        agent_image: run.agent_image,
+        agent_pull_policy: run.agent_pull_policy.map(args::PullPolicy::as_str),
+    };
+    control(Arc::new(context), changes, run.concurrency, stop).await;
+    info!("stopped");
+    Ok(())
+}
+
+/// A client for the cluster that KUBECONFIG or the ServiceAccount names, and its address.
+async fn connect() -> Result<(Client, String), Fatal> {
+    let config = Config::infer().await;
+    let mut config = config.map_err(|source| {
+        let source = Box::new(kube::Error::InferConfig(source));
+        Fatal::NoConfig(source)
+    })?;
+    // Errors are handled for each object, with waits that grow; a client that repeats by itself would
+    // hold a reconcile for minutes.
+    config.default_retry = false;
+    config.headers.push((
+        hyper::header::USER_AGENT,
+        hyper::header::HeaderValue::from_static(FIELD_MANAGER),
+    ));
+    let address = config.cluster_url.to_string();
+    let client = Client::try_from(config).map_err(|source| Fatal::NoClient {
+        address: address.clone(),
+        source: Box::new(source),
+    })?;
+    Ok((client, address))
+}
+
+/// Resolves when the process is asked to end.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        info!("asked to stop");
+    })
+}
+
+/// Reconciles whatever changes until it is asked to stop; then what is under way is finished.
+async fn control(
+    context: Arc<Context>,
+    changes: UnboundedReceiver<ObjectRef<Guarded>>,
+    concurrency: u16,
+    stop: impl Future<Output = ()> + Clone + Send + 'static,
+) {
+    let changes = changes
+        .map(Ok::<_, std::convert::Infallible>)
+        .take_until(stop.clone());
+    let store = context.caches.objects.clone();
+    let config = controller::Config::default().concurrency(concurrency);
+    let results = controller::applier(
+        |object, context| reconcile(object, context).boxed(),
+        |object: Arc<Guarded>, error, context: Arc<Context>| after_error(&object, error, &context),
+        context.clone(),
+        store,
+        changes,
+        config,
+    );
+    let work = results.for_each(|result| {
+        match result {
+            Ok(_) | Err(ControllerError::ReconcilerFailed(..)) => {}
+            Err(ControllerError::ObjectNotFound(object)) => {
+                debug!(%object, "object is gone");
+                context.memory.forget(&object.into_kind_unchecked(()));
+            }
+            Err(other) => error!(error = in_words(&other), "the controller failed"),
+        }
+        std::future::ready(())
+    });
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        () = &mut work => return,
+        () = stop => {}
+    }
+    if timeout(FINISH, work).await.is_err() {
+        debug!("reconciles under way were left to the next operator");
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line. What it says about an option is what the chart's values say too.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Drain-aware rollouts for Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "graceful-operator", version)]
+pub struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Watch GracefulDeployments and roll them out.
+    Run(Run),
+    /// Print the CustomResourceDefinition.
+    Crd,
+}
+
+/// How the operator runs.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Run {
+    /// Image of the drain agent that is injected into pods.
+    #[arg(long, env = "GRACEFUL_AGENT_IMAGE")]
+    pub(super) agent_image: String,
+
+    /// Pull policy of the agent's image; Kubernetes' own default where absent.
+    #[arg(long, env = "GRACEFUL_AGENT_PULL_POLICY")]
+    pub(super) agent_pull_policy: Option<PullPolicy>,
+
+    /// Address of /livez, /readyz and /metrics.
+    #[arg(long, env = "GRACEFUL_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub(super) http_address: SocketAddr,
+
+    /// How log lines are written.
+    #[arg(long, env = "GRACEFUL_LOG_FORMAT", default_value = "json")]
+    pub(super) log_format: LogFormat,
+
+    /// The only namespace to watch; every one where absent.
+    #[arg(long, env = "GRACEFUL_WATCH_NAMESPACE")]
+    pub(super) watch_namespace: Option<String>,
+
+    /// Objects that are worked on at the same time.
+    #[arg(long, env = "GRACEFUL_CONCURRENCY", default_value_t = 8)]
+    pub(super) concurrency: u16,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Kubernetes' `imagePullPolicy`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub(super) enum PullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+impl PullPolicy {
+    /// As the API spells it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}

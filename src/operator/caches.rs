@@ -1,0 +1,123 @@
+//! What was last seen of the cluster, and which GracefulDeployments an object concerns.
+
+use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use super::prune::{controller, is_object};
+use crate::api::v1alpha1::GracefulDeployment;
+use crate::observe::Objects;
+
+/// A GracefulDeployment, or what is wrong with one that cannot be read.
+pub(super) type Guarded = DeserializeGuard<GracefulDeployment>;
+
+/// One store for each kind that is watched.
+#[derive(Clone)]
+pub(super) struct Caches {
+    pub(super) objects: Store<Guarded>,
+    pub(super) replica_sets: Store<ReplicaSet>,
+    pub(super) pods: Store<Pod>,
+    pub(super) services: Store<Service>,
+    pub(super) endpoint_slices: Store<EndpointSlice>,
+    pub(super) controller_revisions: Store<PartialObjectMeta<ControllerRevision>>,
+}
+
+impl Caches {
+    /// Everything that a decision on the object depends on.
+    pub(super) fn objects_of<'a>(&self, object: &'a GracefulDeployment) -> Objects<'a> {
+        let namespace = object.namespace();
+        let uid = object.uid().unwrap_or_default();
+        let is_near = |other: &Option<String>| *other == namespace;
+        let replica_sets = self.replica_sets.state_filter(|set| {
+            is_near(&set.metadata.namespace)
+                && controller(&set.metadata).is_some_and(|owner| owner.uid == uid)
+        });
+        let sets: Vec<_> = replica_sets.iter().filter_map(|set| set.uid()).collect();
+        Objects {
+            object,
+            pods: self.pods.state_filter(|pod| {
+                is_near(&pod.metadata.namespace)
+                    && controller(&pod.metadata).is_some_and(|owner| sets.contains(&owner.uid))
+            }),
+            replica_sets,
+            services: self
+                .services
+                .state_filter(|service| is_near(&service.metadata.namespace)),
+            endpoint_slices: self
+                .endpoint_slices
+                .state_filter(|slice| is_near(&slice.metadata.namespace)),
+            controller_revisions: self
+                .controller_revisions
+                .state_filter(|revision| is_near(&revision.metadata.namespace)),
+        }
+    }
+
+    /// The object that owns a ReplicaSet.
+    pub(super) fn owner_of_set(set: &ReplicaSet) -> Option<ObjectRef<Guarded>> {
+        let owner = controller(&set.metadata).filter(|owner| is_object(owner))?;
+        Some(ObjectRef::new(&owner.name).within(set.metadata.namespace.as_deref()?))
+    }
+
+    /// The object whose ReplicaSet owns a pod.
+    pub(super) fn owner_of_pod(&self, pod: &Pod) -> Option<ObjectRef<Guarded>> {
+        self.owner_by_set(
+            &controller(&pod.metadata)?.name,
+            pod.metadata.namespace.as_deref()?,
+        )
+    }
+
+    /// The object of the ReplicaSet that a record of a revision belongs to.
+    pub(super) fn owner_of_record(
+        &self,
+        record: &PartialObjectMeta<ControllerRevision>,
+    ) -> Option<ObjectRef<Guarded>> {
+        self.owner_by_set(&record.name_any(), record.metadata.namespace.as_deref()?)
+    }
+
+    fn owner_by_set(&self, name: &str, namespace: &str) -> Option<ObjectRef<Guarded>> {
+        let set = ObjectRef::new(name).within(namespace);
+        Self::owner_of_set(self.replica_sets.get(&set)?.as_ref())
+    }
+
+    /// Every object of a Service's namespace: which of them it selects is for `observe` to say.
+    pub(super) fn neighbours(&self, namespace: Option<&str>) -> Vec<ObjectRef<Guarded>> {
+        self.objects
+            .state_filter(|object| kube::Resource::meta(object).namespace.as_deref() == namespace)
+            .iter()
+            .map(|object| ObjectRef::from_obj(object.as_ref()))
+            .collect()
+    }
+
+    /// The objects whose pods an EndpointSlice names.
+    pub(super) fn named_by(&self, slice: &EndpointSlice) -> Vec<ObjectRef<Guarded>> {
+        let mut owners: Vec<_> = slice
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| endpoint.target_ref.as_ref())
+            .filter_map(|target| {
+                let pod =
+                    ObjectRef::new(target.name.as_deref()?).within(target.namespace.as_deref()?);
+                self.owner_of_pod(self.pods.get(&pod)?.as_ref())
+            })
+            .collect();
+        owners.sort_by(|a, b| a.name.cmp(&b.name));
+        owners.dedup();
+        owners
+    }
+
+    /// Resolves when everything has been seen once.
+    pub(super) async fn complete(&self) {
+        // An error says that the watch has ended, which it does with the process alone.
+        let _ = tokio::join!(
+            self.objects.wait_until_ready(),
+            self.replica_sets.wait_until_ready(),
+            self.pods.wait_until_ready(),
+            self.services.wait_until_ready(),
+            self.endpoint_slices.wait_until_ready(),
+            self.controller_revisions.wait_until_ready(),
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! What is kept of an object that was seen: only what a decision reads. Everything else is dropped
+//! before it is stored, so that memory grows with our pods and not with the cluster's.
+
+use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, Service, ServiceSpec};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+
+use crate::api::v1alpha1::GracefulDeployment;
+use crate::api::{
+    AGENT, CONFIG, DELETION_COST, DRAIN, GROUP, INJECTED, REVISION, USER_DELETION_COST,
+};
+
+/// Written by kubectl, copied to nothing and read by nobody here.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Says whether the object is kept, and drops what is not read.
+pub(super) type Prune<K> = fn(&mut K) -> bool;
+
+pub(super) fn object(object: &mut DeserializeGuard<GracefulDeployment>) -> bool {
+    let metadata = match &mut object.0 {
+        Ok(object) => &mut object.metadata,
+        Err(invalid) => &mut invalid.metadata,
+    };
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+    true
+}
+
+/// Only those of a GracefulDeployment.
+pub(super) fn replica_set(set: &mut ReplicaSet) -> bool {
+    let is_ours = controller(&set.metadata).is_some_and(is_object);
+    keep(&mut set.metadata, &[REVISION]);
+    set.metadata.labels = None;
+    if let Some(spec) = &mut set.spec {
+        spec.selector = LabelSelector::default();
+        if let Some(template) = &mut spec.template {
+            template.spec = None;
+            if let Some(metadata) = &mut template.metadata {
+                metadata.labels = None;
+                keep(metadata, &[INJECTED, CONFIG]);
+            }
+        }
+    }
+    is_ours
+}
+
+/// Only those that were injected into: nobody else's pods carry that annotation.
+pub(super) fn pod(pod: &mut Pod) -> bool {
+    let is_ours = pod
+        .metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|all| all.contains_key(INJECTED));
+    let marks = [INJECTED, CONFIG, DRAIN, DELETION_COST, USER_DELETION_COST];
+    keep(&mut pod.metadata, &marks);
+    if let Some(spec) = pod.spec.take() {
+        pod.spec = Some(PodSpec {
+            node_name: spec.node_name,
+            init_containers: spec.init_containers.map(only_agent),
+            ..PodSpec::default()
+        });
+    }
+    if let Some(status) = &mut pod.status {
+        *status = k8s_openapi::api::core::v1::PodStatus {
+            phase: status.phase.take(),
+            reason: status.reason.take(),
+            conditions: status.conditions.take(),
+            init_container_statuses: status.init_container_statuses.take().map(short),
+            container_statuses: status.container_statuses.take().map(short),
+            ..Default::default()
+        };
+    }
+    is_ours
+}
+
+fn only_agent(containers: Vec<Container>) -> Vec<Container> {
+    containers
+        .into_iter()
+        .filter(|container| container.name == AGENT)
+        .map(|container| Container {
+            name: container.name,
+            ..Container::default()
+        })
+        .collect()
+}
+
+fn short(statuses: Vec<ContainerStatus>) -> Vec<ContainerStatus> {
+    statuses
+        .into_iter()
+        .map(|status| ContainerStatus {
+            name: status.name,
+            ready: status.ready,
+            restart_count: status.restart_count,
+            started: status.started,
+            state: status.state,
+            last_state: status.last_state,
+            ..ContainerStatus::default()
+        })
+        .collect()
+}
+
+/// Without its version: what is left says whether it changed for us.
+pub(super) fn service(service: &mut Service) -> bool {
+    keep(&mut service.metadata, &[]);
+    service.metadata.labels = None;
+    service.metadata.resource_version = None;
+    service.metadata.owner_references = None;
+    service.status = None;
+    if let Some(spec) = service.spec.take() {
+        let mut ports = spec.ports;
+        for port in ports.iter_mut().flatten() {
+            *port = k8s_openapi::api::core::v1::ServicePort {
+                protocol: port.protocol.take(),
+                ..Default::default()
+            };
+        }
+        service.spec = Some(ServiceSpec {
+            type_: spec.type_,
+            selector: spec.selector,
+            ports,
+            internal_traffic_policy: spec.internal_traffic_policy,
+            external_traffic_policy: spec.external_traffic_policy,
+            publish_not_ready_addresses: spec.publish_not_ready_addresses,
+            ..ServiceSpec::default()
+        });
+    }
+    true
+}
+
+/// Only what is named ready, without its version: what is left says whether it changed for us.
+pub(super) fn endpoint_slice(slice: &mut EndpointSlice) -> bool {
+    keep(&mut slice.metadata, &[]);
+    slice.metadata.resource_version = None;
+    slice.metadata.generation = None;
+    slice.metadata.owner_references = None;
+    slice.ports = None;
+    slice.endpoints = std::mem::take(&mut slice.endpoints)
+        .into_iter()
+        .filter(|endpoint| {
+            let conditions = endpoint.conditions.as_ref();
+            conditions.and_then(|conditions| conditions.ready) != Some(false)
+        })
+        .map(|endpoint| Endpoint {
+            addresses: endpoint.addresses.into_iter().take(1).collect(),
+            target_ref: endpoint.target_ref,
+            node_name: endpoint.node_name,
+            ..Endpoint::default()
+        })
+        .collect();
+    true
+}
+
+/// Only those of ReplicaSets: others' controllers record revisions as well.
+pub(super) fn controller_revision(revision: &mut PartialObjectMeta<ControllerRevision>) -> bool {
+    let is_ours = revision
+        .metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.kind == "ReplicaSet");
+    keep(&mut revision.metadata, &[]);
+    revision.metadata.labels = None;
+    is_ours
+}
+
+/// The owner that controls an object.
+pub(super) fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))
+}
+
+/// The owner is a GracefulDeployment, of whatever version.
+pub(super) fn is_object(owner: &OwnerReference) -> bool {
+    let group = owner.api_version.split('/').next();
+    owner.kind == "GracefulDeployment" && group == Some(GROUP)
+}
+
+fn keep(metadata: &mut ObjectMeta, annotations: &[&str]) {
+    metadata.managed_fields = None;
+    if let Some(all) = &mut metadata.annotations {
+        all.retain(|key, _| annotations.contains(&key.as_str()));
+    }
+}

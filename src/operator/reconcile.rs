@@ -1,0 +1,324 @@
+//! Four steps: observe, plan, act, report. Everything that is decided is decided by the planner.
+
+use std::any::Any;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::runtime::controller::Action as Requeue;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, ResourceExt};
+use tracing::{debug, warn};
+
+use super::act::{Actor, Calls};
+use super::caches::{Caches, Guarded};
+use super::clock::{Clock, Reading};
+use super::error::{Class, Error, in_words};
+use super::memory::{Freshness, Memory, Notes};
+use super::metrics::Metrics;
+use super::report::{report, report_unreadable};
+use crate::api::v1alpha1::{GracefulDeployment, GracefulDeploymentStatus};
+use crate::inject::{Injected, Injection, inject, template_hash};
+use crate::observe::{Objects, Wanted, observe};
+use crate::rollout::{Invalid, Plan, plan};
+
+/// After this time an object is looked at again though nothing happened: what no event told.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// The wait after a conflict, in case that the event of what we conflicted with was already seen.
+const SOON: Duration = Duration::from_secs(1);
+
+/// No look follows another sooner by itself.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// What every reconcile needs.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) caches: Caches,
+    pub(super) memory: Memory,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) agent_image: String,
+    pub(super) agent_pull_policy: Option<&'static str>,
+}
+
+/// Brings one object nearer to what is wanted, by one small step.
+pub(super) async fn reconcile(
+    object: Arc<Guarded>,
+    context: Arc<Context>,
+) -> Result<Requeue, Error> {
+    let started = Instant::now();
+    let steps = AssertUnwindSafe(reconcile_guarded(&object, &context)).catch_unwind();
+    let result = steps.await.unwrap_or_else(|panic| {
+        Err(Error::Panicked {
+            name: object.name_any(),
+            message: words_of(&*panic),
+        })
+    });
+    context.metrics.reconciled(started.elapsed());
+    result
+}
+
+async fn reconcile_guarded(object: &Guarded, context: &Context) -> Result<Requeue, Error> {
+    let key = ObjectRef::from_obj(object);
+    let readable = match &object.0 {
+        Ok(readable) => readable,
+        Err(invalid) => {
+            return reconcile_unreadable(object, &invalid.error, &key, context).await;
+        }
+    };
+    let mut objects = context.caches.objects_of(readable);
+    let recalled = context.recall(&key, &objects);
+    match recalled.freshness {
+        Freshness::Current => {}
+        Freshness::Behind(rest) => {
+            context.metrics.waited();
+            debug!("the cache does not show our last write yet");
+            return Ok(Requeue::requeue(rest));
+        }
+        Freshness::Expired => {
+            context.metrics.expired();
+            warn!("a cache did not show our last write in time; going on with what it shows");
+        }
+    }
+    objects.replica_sets.extend(recalled.foreign.clone());
+    four_steps(&objects, &recalled, &key, context).await
+}
+
+async fn four_steps(
+    objects: &Objects<'_>,
+    recalled: &Recalled,
+    key: &ObjectRef<Guarded>,
+    context: &Context,
+) -> Result<Requeue, Error> {
+    let wanted = context.want(objects.object);
+    let seen = wanted.as_ref().map(|(wanted, _)| wanted.clone());
+    let seen = seen.map_err(Clone::clone);
+    let mut observation = observe(objects, seen, recalled.now, random());
+    postpone(&mut observation.previous, recalled.ahead);
+    let plan = plan(&observation);
+    let actor = Actor {
+        calls: context.calls(),
+        objects,
+        wanted: wanted.as_ref().ok(),
+    };
+    let acts = actor.act(&plan.actions).await;
+    let reported = report(&actor, &plan, &acts.errors, recalled.reported).await;
+
+    let is_taken = acts.foreign.is_some();
+    context.memory.of(key, |notes| {
+        let at = Instant::now();
+        notes.foreign = acts.foreign.map(Arc::new).or(notes.foreign.take());
+        for written in acts.written {
+            notes.wrote(written, at);
+        }
+        if let Ok(Some(written)) = reported.as_ref().map(|reported| &reported.written) {
+            notes.wrote(written.clone(), at);
+            notes.reported = Some(at);
+            notes.ahead = recalled.ahead_now;
+        }
+    });
+    if let Some(error) = acts.errors.into_iter().next() {
+        return Err(error);
+    }
+    let again = reported?.again.into_iter().chain(is_taken.then_some(SOON));
+    context.memory.of(key, |notes| notes.failures = 0);
+    Ok(Requeue::requeue(next_look(&plan, recalled.now, again)))
+}
+
+/// An object that this operator cannot read stops no other, and nothing of it is touched.
+async fn reconcile_unreadable(
+    object: &Guarded,
+    error: &str,
+    key: &ObjectRef<Guarded>,
+    context: &Context,
+) -> Result<Requeue, Error> {
+    let is_known = |notes: &mut Notes| notes.unreadable.as_deref() == Some(error);
+    if !context.memory.of(key, is_known) {
+        report_unreadable(&context.calls(), object, error).await?;
+        let remember = |notes: &mut Notes| notes.unreadable = Some(error.to_owned());
+        context.memory.of(key, remember);
+    }
+    Ok(Requeue::await_change())
+}
+
+/// What follows from an error: conflicts are a reason to look again, everything else is tried again
+/// after a wait that grows.
+pub(super) fn after_error(object: &Guarded, error: &Error, context: &Context) -> Requeue {
+    let words = in_words(error);
+    match error.class() {
+        Class::LookAgain => {
+            debug!(error = words, "the world moved on; looking again");
+            Requeue::requeue(SOON)
+        }
+        Class::Retry(least) => {
+            context.metrics.failed(error.variant());
+            let key = ObjectRef::from_obj(object);
+            let wait = context.memory.of(&key, |notes| notes.next_wait(random()));
+            let wait = wait.max(least.unwrap_or_default());
+            warn!(
+                error = words,
+                wait = wait.as_secs_f32(),
+                "reconciling failed"
+            );
+            Requeue::requeue(wait)
+        }
+    }
+}
+
+/// What the process remembers of an object, as a reconcile starts from it.
+struct Recalled {
+    freshness: Freshness,
+    reported: Option<Instant>,
+    foreign: Option<Arc<ReplicaSet>>,
+    now: Timestamp,
+    /// How far the wall clock was set ahead since the drains were last written.
+    ahead: Duration,
+    /// The same, since the process began.
+    ahead_now: Option<Duration>,
+}
+
+impl Context {
+    fn calls(&self) -> Calls<'_> {
+        Calls {
+            client: &self.client,
+            metrics: &self.metrics,
+        }
+    }
+
+    fn recall(&self, key: &ObjectRef<Guarded>, objects: &Objects<'_>) -> Recalled {
+        let Reading { now, ahead } = self.clock.read();
+        let status = objects.object.status.as_ref();
+        let is_draining = status.is_some_and(|status| !status.drains.is_empty());
+        self.memory.of(key, |notes| {
+            if !is_draining {
+                notes.ahead = Some(ahead);
+            }
+            Recalled {
+                freshness: notes.freshness(objects, Instant::now()),
+                reported: notes.reported,
+                foreign: notes.foreign.clone(),
+                now,
+                ahead: ahead.saturating_sub(*notes.ahead.get_or_insert(ahead)),
+                ahead_now: Some(ahead),
+            }
+        })
+    }
+
+    /// What a pod of the object's template would be, or why there can be none.
+    fn want(&self, object: &GracefulDeployment) -> Result<(Wanted, Injected), Invalid> {
+        let spec = &object.spec;
+        let injection = Injection {
+            drain: &spec.drain,
+            shutdown: &spec.shutdown,
+            probes: &spec.probes,
+            agent_image: &self.agent_image,
+            agent_pull_policy: self.agent_pull_policy,
+        };
+        let injected = inject(&spec.template, &injection)
+            .map_err(|refusal| Invalid(vec![refusal.to_string()]))?;
+        let collisions = object
+            .status
+            .as_ref()
+            .and_then(|status| status.collision_count);
+        let wanted = Wanted {
+            hash: template_hash(&spec.template, collisions),
+            injected: injected.summary.clone(),
+        };
+        Ok((wanted, injected))
+    }
+}
+
+/// Moves what was written by a clock that has since been set ahead: a drain is never shortened by it.
+fn postpone(status: &mut GracefulDeploymentStatus, ahead: Duration) {
+    for drain in &mut status.drains {
+        let times = [
+            &mut drain.withdrawn,
+            &mut drain.deadline,
+            &mut drain.retired,
+        ];
+        for MicroTime(time) in times.into_iter().flatten() {
+            *time = time.checked_add(ahead).unwrap_or(*time);
+        }
+    }
+}
+
+fn next_look(plan: &Plan, now: Timestamp, again: impl Iterator<Item = Duration>) -> Duration {
+    let wake = plan.wake.map(|wake| {
+        // A wake that has passed is for the next look, not for a loop without a pause.
+        Duration::try_from(wake.duration_since(now))
+            .unwrap_or(SOON)
+            .max(SHORTEST)
+    });
+    wake.into_iter().chain(again).fold(IDLE, Duration::min)
+}
+
+/// Random enough for epochs and for spreading waits: the standard library seeds its hash maps from
+/// the system's randomness, and no two states are alike.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a word".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_next_look_is_at_the_first_reason_for_one() {
+        let plan = Plan {
+            wake: Some(at(30)),
+            ..Plan::default()
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(next_look(&plan, at(10), None.into_iter()), 20 * second);
+        assert_eq!(next_look(&plan, at(10), Some(second).into_iter()), second);
+        assert_eq!(next_look(&Plan::default(), at(10), None.into_iter()), IDLE);
+    }
+
+    #[test]
+    fn a_wake_that_has_passed_makes_no_loop() {
+        let plan = Plan {
+            wake: Some(at(9)),
+            ..Plan::default()
+        };
+        assert!(next_look(&plan, at(10), None.into_iter()) >= SHORTEST);
+    }
+
+    #[test]
+    fn a_clock_set_ahead_shortens_no_drain() {
+        let mut status: GracefulDeploymentStatus = serde_json::from_value(serde_json::json!({
+            "drains": [{
+                "pod": "a", "uid": "u", "epoch": "e", "cause": "Rollout", "way": "Readiness",
+                "since": "2026-01-01T00:00:00.000000Z", "deadline": "2026-01-01T00:05:00.000000Z",
+            }],
+        }))
+        .unwrap();
+        let before = status.drains[0].deadline.clone().unwrap().0;
+        postpone(&mut status, Duration::from_secs(60));
+        let after = status.drains[0].deadline.clone().unwrap().0;
+        assert_eq!(after, before + Duration::from_secs(60));
+    }
+
+    #[test]
+    fn random_numbers_differ() {
+        assert_ne!(random(), random());
+    }
+}

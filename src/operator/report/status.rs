@@ -1,0 +1,238 @@
+//! When a status is worth a write, and what that write is. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt;
+use serde_json::{Map, Value, json};
+
+use crate::api::reason::Reason;
+use crate::api::v1alpha1::{GracefulDeployment, GracefulDeploymentStatus};
+use crate::operator::error::{Error, in_words};
+use crate::rollout::Event;
+
+/// Counters and messages alone are written at most this often: a rollout changes them with every
+/// readiness of every pod, and a person reads them once a second at best.
+const COUNTERS: Duration = Duration::from_secs(1);
+
+/// What to do about a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// It says what was read.
+    Nothing,
+    /// It can wait for so long.
+    Later(Duration),
+    /// It cannot wait.
+    Now,
+}
+
+/// Compares the status that was read with the one to write; `age` is the time since the last write.
+pub(super) fn decide(
+    read: &GracefulDeploymentStatus,
+    next: &GracefulDeploymentStatus,
+    age: Option<Duration>,
+) -> Writing {
+    if json!(read) == json!(next) {
+        return Writing::Nothing;
+    }
+    if json!(essence(read)) != json!(essence(next)) {
+        return Writing::Now;
+    }
+    match age {
+        Some(age) if age < COUNTERS => Writing::Later(COUNTERS.saturating_sub(age)),
+        _ => Writing::Now,
+    }
+}
+
+/// What others act on, or what we ourselves go on from.
+fn essence(status: &GracefulDeploymentStatus) -> GracefulDeploymentStatus {
+    let mut rollout = status.last_rollout.clone();
+    if let Some(rollout) = &mut rollout {
+        rollout.progressed = rollout.started.clone();
+    }
+    let conditions = status.conditions.iter().map(|condition| Condition {
+        message: String::new(),
+        observed_generation: None,
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        ..condition.clone()
+    });
+    GracefulDeploymentStatus {
+        observed_generation: status.observed_generation,
+        selector: status.selector.clone(),
+        current_revision: status.current_revision.clone(),
+        update_revision: status.update_revision.clone(),
+        collision_count: status.collision_count,
+        drains: status.drains.clone(),
+        last_rollout: rollout,
+        conditions: conditions.collect(),
+        ..GracefulDeploymentStatus::default()
+    }
+}
+
+/// The merge patch from the status that was read to the next one, of this very version of the object.
+pub(super) fn patch(
+    object: &GracefulDeployment,
+    read: &GracefulDeploymentStatus,
+    next: &GracefulDeploymentStatus,
+) -> Value {
+    json!({
+        "metadata": {"uid": object.uid(), "resourceVersion": object.resource_version()},
+        "status": difference(&json!(read), &json!(next)),
+    })
+}
+
+/// An RFC 7386 patch: what differs, and null for what is no more.
+fn difference(from: &Value, to: &Value) -> Value {
+    let (Value::Object(from), Value::Object(to)) = (from, to) else {
+        return to.clone();
+    };
+    let mut patch = Map::new();
+    for (key, value) in to {
+        match from.get(key) {
+            Some(same) if same == value => {}
+            Some(other) => {
+                patch.insert(key.clone(), difference(other, value));
+            }
+            None => {
+                patch.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    for key in from.keys().filter(|key| !to.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Value::Object(patch)
+}
+
+/// Shows what the API server refused, where nothing can be made because of it: a quota, a policy, a
+/// template that it does not take. Returns the Event for it where it is news.
+pub(super) fn show_failure(
+    status: &mut GracefulDeploymentStatus,
+    object: &GracefulDeployment,
+    errors: &[Error],
+) -> Option<Event> {
+    let error = errors
+        .iter()
+        .find(|error| matches!(error, Error::CreateReplicaSet { .. } if !error.is_outdated()))?;
+    let message = in_words(error);
+    let reason = Reason::FailedCreate.as_str();
+    let known = object
+        .status
+        .iter()
+        .flat_map(|status| &status.conditions)
+        .find(|known| known.type_ == "ReplicaFailure" && known.status == "True");
+    let since = known.map_or_else(
+        || Time(Timestamp::now()),
+        |known| known.last_transition_time.clone(),
+    );
+    status
+        .conditions
+        .retain(|one| one.type_ != "ReplicaFailure");
+    for condition in &mut status.conditions {
+        if matches!(condition.type_.as_str(), "Ready" | "Progressing") {
+            condition.message = format!("{message}; {}", condition.message);
+        }
+    }
+    status.conditions.push(Condition {
+        type_: "ReplicaFailure".into(),
+        status: "True".into(),
+        reason: reason.into(),
+        message: message.clone(),
+        last_transition_time: since,
+        observed_generation: object.metadata.generation,
+    });
+    let is_news = known.is_none_or(|known| known.message != message);
+    is_news.then_some(Event {
+        warning: true,
+        reason: Reason::FailedCreate,
+        message,
+    })
+}
+
+/// The status of an object that this operator cannot read: nothing is touched, and this says so.
+pub(super) fn unreadable(error: &str, generation: Option<i64>) -> Value {
+    let message = format!("{UNREADABLE}: {error}");
+    let condition = |kind: &str, status: &str| Condition {
+        type_: kind.into(),
+        status: status.into(),
+        reason: Reason::InvalidSpec.as_str().into(),
+        message: message.clone(),
+        last_transition_time: Time(Timestamp::now()),
+        observed_generation: generation,
+    };
+    let conditions = [
+        condition("Ready", "False"),
+        condition("Reconciling", "False"),
+        condition("Stalled", "True"),
+    ];
+    json!({"status": {"observedGeneration": generation, "conditions": conditions}})
+}
+
+/// Begins the message of an object that cannot be read.
+pub(super) const UNREADABLE: &str =
+    "the object cannot be read; its pods are left as they are until it is corrected";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(json: Value) -> GracefulDeploymentStatus {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn condition(status: &str, reason: &str, message: &str) -> Value {
+        json!({
+            "type": "Ready", "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    }
+
+    const JUST_NOW: Option<Duration> = Some(Duration::from_millis(300));
+
+    #[test]
+    fn a_status_that_says_what_was_read_is_not_written() {
+        let same = status(json!({"replicas": 3}));
+        assert_eq!(decide(&same, &same, None), Writing::Nothing);
+    }
+
+    #[test]
+    fn counters_and_messages_wait_for_the_second_to_pass() {
+        let read =
+            status(json!({"replicas": 3, "conditions": [condition("False", "A", "1 of 3")]}));
+        let next =
+            status(json!({"replicas": 4, "conditions": [condition("False", "A", "2 of 3")]}));
+        let rest = Duration::from_millis(700);
+        assert_eq!(decide(&read, &next, JUST_NOW), Writing::Later(rest));
+        assert_eq!(decide(&read, &next, Some(COUNTERS)), Writing::Now);
+        assert_eq!(decide(&read, &next, None), Writing::Now);
+    }
+
+    #[test]
+    fn memory_and_reasons_never_wait() {
+        let read = status(json!({"conditions": [condition("False", "A", "")]}));
+        let reason = status(json!({"conditions": [condition("False", "B", "")]}));
+        assert_eq!(decide(&read, &reason, JUST_NOW), Writing::Now);
+        let mut drains = read.clone();
+        drains.drains.push(
+            serde_json::from_value(json!({
+                "pod": "a", "uid": "u", "epoch": "e", "cause": "Rollout", "way": "Readiness",
+                "since": "2026-01-01T00:00:00.000000Z",
+            }))
+            .unwrap(),
+        );
+        assert_eq!(decide(&read, &drains, JUST_NOW), Writing::Now);
+        let mut generation = read.clone();
+        generation.observed_generation = 7;
+        assert_eq!(decide(&read, &generation, JUST_NOW), Writing::Now);
+    }
+
+    #[test]
+    fn what_is_no_more_is_patched_away() {
+        let patch = difference(
+            &json!({"a": 1, "b": {"x": 1, "y": 2}, "c": 3}),
+            &json!({"b": {"x": 1, "y": 3}, "c": 3, "d": [4]}),
+        );
+        assert_eq!(patch, json!({"a": null, "b": {"y": 3}, "d": [4]}));
+    }
+}

@@ -1,0 +1,294 @@
+//! The watches: each fills one store and names the GracefulDeployments that a change concerns.
+//! Decides nothing; an object that cannot be read stops no other.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::channel::mpsc::UnboundedSender;
+use futures::{Stream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::{Api, Client, Resource};
+use tracing::{debug, warn};
+
+use super::caches::{Caches, Guarded};
+use super::preflight;
+use super::prune::{self, Prune};
+use crate::api::POD_TEMPLATE_HASH;
+
+/// Objects of one page of a list. Small, because a page is decoded whole before it is pruned: with
+/// 500 pods of 10 kB each the heap would grow by more than the operator needs ever after.
+const PAGE: u32 = 50;
+
+/// Seconds of one watch request. A connection that died silently is noticed 5 s after that.
+const WATCH_SECONDS: u32 = 60;
+
+/// What each watch waits for, until all of them have seen everything once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sync(Arc<Mutex<BTreeMap<&'static str, String>>>);
+
+impl Sync {
+    /// What the watches still wait for, in words; empty when the caches are complete.
+    pub(super) fn awaits(&self) -> Vec<String> {
+        let waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waits
+            .iter()
+            .map(|(kind, why)| format!("{kind}: {why}"))
+            .collect()
+    }
+
+    pub(super) fn wait(&self, kind: &'static str, why: String) {
+        let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.insert(kind, why);
+    }
+
+    /// A watch that has seen everything once and fails later does not make the caches incomplete.
+    fn note(&self, kind: &'static str, why: &str) {
+        let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wait) = waits.get_mut(kind) {
+            why.clone_into(wait);
+        }
+    }
+
+    pub(super) fn done(&self, kind: &'static str) {
+        let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.remove(kind);
+    }
+}
+
+/// Where changes go: the names of the objects that they concern.
+pub(super) type Queue = UnboundedSender<ObjectRef<Guarded>>;
+
+/// Starts every watch.
+pub(super) fn start(
+    client: &Client,
+    namespace: Option<&str>,
+    sync: &Sync,
+    queue: &Queue,
+) -> Caches {
+    let (objects, objects_writer) = reflector::store();
+    let (replica_sets, replica_sets_writer) = reflector::store();
+    let (pods, pods_writer) = reflector::store();
+    let (services, services_writer) = reflector::store();
+    let (endpoint_slices, endpoint_slices_writer) = reflector::store();
+    let (controller_revisions, controller_revisions_writer) = reflector::store();
+    let caches = Caches {
+        objects,
+        replica_sets,
+        pods,
+        services,
+        endpoint_slices,
+        controller_revisions,
+    };
+    let follow = Follow {
+        caches: caches.clone(),
+        sync: sync.clone(),
+        queue: queue.clone(),
+    };
+    let all = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+    // Ours all have the label, and so have those of every Deployment: no label tells them apart.
+    let labelled = all.clone().labels(POD_TEMPLATE_HASH);
+    let watch = watcher(api(client, namespace), all.clone());
+    follow.spawn(OBJECTS, watch, objects_writer);
+    let watch = watcher(api(client, namespace), all.clone());
+    follow.spawn(REPLICA_SETS, watch, replica_sets_writer);
+    let watch = watcher(api(client, namespace), labelled);
+    follow.spawn(PODS, watch, pods_writer);
+    let watch = watcher(api(client, namespace), all.clone());
+    follow.spawn(SERVICES, watch, services_writer);
+    let watch = watcher(api(client, namespace), all.clone());
+    follow.spawn(ENDPOINT_SLICES, watch, endpoint_slices_writer);
+    let watch = watcher(api(client, namespace), all);
+    follow.spawn(CONTROLLER_REVISIONS, watch, controller_revisions_writer);
+    caches
+}
+
+const OBJECTS: Kind<Guarded> = Kind {
+    name: "GracefulDeployments",
+    prune: prune::object,
+    is_same: |_, _| false,
+    concerns: |_, object| vec![ObjectRef::from_obj(object)],
+};
+
+const REPLICA_SETS: Kind<ReplicaSet> = Kind {
+    name: "ReplicaSets",
+    prune: prune::replica_set,
+    is_same: |_, _| false,
+    concerns: |_, set| Caches::owner_of_set(set).into_iter().collect(),
+};
+
+const PODS: Kind<Pod> = Kind {
+    name: "Pods",
+    prune: prune::pod,
+    is_same: |_, _| false,
+    concerns: |caches, pod| caches.owner_of_pod(pod).into_iter().collect(),
+};
+
+const SERVICES: Kind<Service> = Kind {
+    name: "Services",
+    prune: prune::service,
+    is_same: |old, new| old == new,
+    concerns: |caches, service| caches.neighbours(service.metadata.namespace.as_deref()),
+};
+
+const ENDPOINT_SLICES: Kind<EndpointSlice> = Kind {
+    name: "EndpointSlices",
+    prune: prune::endpoint_slice,
+    is_same: |old, new| old == new,
+    concerns: Caches::named_by,
+};
+
+const CONTROLLER_REVISIONS: Kind<PartialObjectMeta<ControllerRevision>> = Kind {
+    name: "ControllerRevisions",
+    prune: prune::controller_revision,
+    is_same: |old, new| old.metadata.uid == new.metadata.uid,
+    concerns: |caches, record| caches.owner_of_record(record).into_iter().collect(),
+};
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// What is particular to the watch of one kind.
+struct Kind<K> {
+    name: &'static str,
+    prune: Prune<K>,
+    /// A change from one to the other means nothing to any decision.
+    is_same: fn(&K, &K) -> bool,
+    concerns: fn(&Caches, &K) -> Vec<ObjectRef<Guarded>>,
+}
+
+#[derive(Clone)]
+struct Follow {
+    caches: Caches,
+    sync: Sync,
+    queue: Queue,
+}
+
+impl Follow {
+    fn spawn<K>(
+        &self,
+        kind: Kind<K>,
+        stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+        writer: Writer<K>,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
+    {
+        self.sync.wait(kind.name, "not listed yet".into());
+        tokio::spawn(self.clone().run(kind, stream, writer));
+    }
+
+    async fn run<K>(
+        self,
+        kind: Kind<K>,
+        stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+        mut writer: Writer<K>,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
+    {
+        let store = writer.as_reader();
+        let mut stream = pin!(stream.default_backoff());
+        while let Some(event) = stream.next().await {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    self.complain(kind.name, &error);
+                    continue;
+                }
+            };
+            let Some(event) = pruned(event, kind.prune) else {
+                continue;
+            };
+            let concerned = self.concerned(&kind, &store, &event);
+            writer.apply_watcher_event(&event);
+            if matches!(event, Event::InitDone) {
+                self.sync.done(kind.name);
+                // What vanished while nobody watched is named by no event.
+                for object in self.caches.objects.state() {
+                    self.tell(ObjectRef::from_obj(object.as_ref()));
+                }
+            }
+            for object in concerned {
+                self.tell(object);
+            }
+        }
+    }
+
+    fn concerned<K>(
+        &self,
+        kind: &Kind<K>,
+        store: &Store<K>,
+        event: &Event<K>,
+    ) -> Vec<ObjectRef<Guarded>>
+    where
+        K: Resource<DynamicType = ()> + Clone,
+    {
+        let (Event::Apply(new) | Event::Delete(new)) = event else {
+            return Vec::new();
+        };
+        let old = store.get(&ObjectRef::from_obj(new));
+        let is_deletion = matches!(event, Event::Delete(_));
+        match old {
+            Some(old) if !is_deletion && (kind.is_same)(&old, new) => return Vec::new(),
+            // What the old one named may be what the new one no longer does.
+            Some(old) => {
+                for object in (kind.concerns)(&self.caches, &old) {
+                    self.tell(object);
+                }
+            }
+            None => {}
+        }
+        (kind.concerns)(&self.caches, new)
+    }
+
+    fn tell(&self, object: ObjectRef<Guarded>) {
+        // The receiver is gone only on shutdown.
+        let _ = self.queue.unbounded_send(object);
+    }
+
+    fn complain(&self, kind: &'static str, error: &watcher::Error) {
+        let why = preflight::watch_in_words(kind, error);
+        if let watcher::Error::WatchError(status) = error
+            && status.code == GONE
+        {
+            return debug!(kind, error = why, "watch begins anew");
+        }
+        self.sync.note(kind, &why);
+        warn!(kind, error = why, "watch failed and is tried again");
+    }
+}
+
+/// The version that a watch wants to go on from is forgotten: an everyday matter.
+const GONE: u16 = 410;
+
+/// What is kept of an event; an object that is kept no longer is as good as deleted.
+fn pruned<K>(event: Event<K>, prune: Prune<K>) -> Option<Event<K>> {
+    match event {
+        Event::Apply(mut object) => Some(if prune(&mut object) {
+            Event::Apply(object)
+        } else {
+            Event::Delete(object)
+        }),
+        Event::InitApply(mut object) => prune(&mut object).then_some(Event::InitApply(object)),
+        Event::Delete(mut object) => {
+            prune(&mut object);
+            Some(Event::Delete(object))
+        }
+        marker @ (Event::Init | Event::InitDone) => Some(marker),
+    }
+}

@@ -1,0 +1,71 @@
+//! Decides what to do next for one object: [`plan()`] turns an [`Observation`] into a [`Plan`].
+//!
+//! Pure and infallible: no clock, no client, no randomness, no logging. A bad spec is a state that is
+//! shown as a condition, a missing object is data, and the time is an input. Decisions on pods are
+//! made from what the status remembers (`Observation::drains`), never from what was decided in the
+//! same round: the memory is written first and acted on when it is seen, so that a crash between any
+//! two writes is just another observation.
+
+mod budget;
+mod conditions;
+mod drain;
+mod history;
+mod observation;
+mod plan;
+mod retire;
+mod scale;
+mod status;
+mod target;
+mod victims;
+
+pub use budget::Budget;
+pub use observation::{
+    Agent, Endpoint, NewRevision, Observation, Phase, Pod, Readiness, Request, Revision, Service,
+};
+pub use plan::{Action, Event, Hold, ObjectRef, Plan};
+pub use target::{Invalid, ReplacementPolicy, Strategy, Target, Withdrawal};
+pub use victims::leave_first;
+
+use plan::Draft;
+
+/// What to do next, what to remember, and why nothing more is done.
+///
+/// The order is the policy: what is under way comes first (drains, cancellations, retirements), then
+/// room is made and used (withdrawals, new pods), then the house is cleaned. Everything that takes a
+/// pod out of service or makes one spends from one [`Budget`].
+#[must_use]
+pub fn plan(observation: &Observation) -> Plan {
+    let mut draft = Draft::new(observation);
+    let target = match &observation.target {
+        // A drain that the status does not know is undone even then: it was never asked for.
+        Err(invalid) => {
+            drain::forget_strangers(observation, &mut draft);
+            return status::stalled(observation, invalid, draft);
+        }
+        Ok(target) => target,
+    };
+    if observation.deleting {
+        return draft.into_plan();
+    }
+    let mut budget = Budget::open(observation, target);
+    drain::forget_strangers(observation, &mut draft);
+    drain::follow(observation, target, &mut draft);
+    drain::cancel(observation, target, &mut budget, &mut draft);
+    retire::give_up(observation, target, &mut draft);
+    match target.strategy {
+        _ if target.paused => scale::keep_paused_size(observation, target, &mut budget, &mut draft),
+        Strategy::RollingUpdate => {
+            retire::withdraw_old(observation, target, &mut budget, &mut draft);
+            retire::withdraw_surplus(observation, target, &mut budget, &mut draft);
+            scale::grow(observation, target, &mut budget, &mut draft);
+        }
+        Strategy::Recreate => {
+            retire::clear_old(observation, &mut draft);
+            retire::withdraw_surplus(observation, target, &mut budget, &mut draft);
+            scale::grow_when_alone(observation, target, &mut budget, &mut draft);
+        }
+    }
+    history::refresh(observation, target, &mut draft);
+    history::prune(observation, target, &mut draft);
+    status::report(observation, target, &budget, draft)
+}

@@ -1,0 +1,266 @@
+//! Conditions: what they say and when they change. A message says what, why, since when and what is
+//! next, in absolute times, so that it is the same until something happens.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::observation::Observation;
+use super::plan::{Draft, Hold};
+use super::target::Target;
+use crate::api::reason::Reason;
+use crate::api::v1alpha1::{DrainCause, DrainWay, GracefulDeploymentStatus};
+
+/// Status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Truth {
+    True,
+    False,
+    Unknown,
+}
+
+/// The conditions of an object, as last written and as they are to be.
+pub(super) struct Conditions {
+    list: Vec<Condition>,
+    now: Time,
+    generation: i64,
+    is_first: bool,
+}
+
+impl From<&Observation> for Conditions {
+    fn from(observation: &Observation) -> Self {
+        let list = observation.previous.conditions.clone();
+        // Kubernetes' Time has no fractions of a second: cut here, or a written condition would
+        // never equal the wanted one.
+        let now =
+            jiff::Timestamp::from_second(observation.now.as_second()).unwrap_or(observation.now);
+        Self {
+            is_first: list.is_empty(),
+            list,
+            now: Time(now),
+            generation: observation.generation,
+        }
+    }
+}
+
+impl Conditions {
+    /// Sets a condition; its time changes with its status only.
+    pub(super) fn set(&mut self, kind: &str, truth: Truth, reason: Reason, message: &str) {
+        let status = match truth {
+            Truth::True => "True",
+            Truth::False => "False",
+            Truth::Unknown => "Unknown",
+        };
+        let since = self
+            .list
+            .iter()
+            .find(|known| known.type_ == kind && known.status == status)
+            .map_or(&self.now, |known| &known.last_transition_time)
+            .clone();
+        let condition = Condition {
+            last_transition_time: since,
+            message: message.to_owned(),
+            observed_generation: Some(self.generation),
+            reason: reason.as_str().to_owned(),
+            status: status.to_owned(),
+            type_: kind.to_owned(),
+        };
+        match self.list.iter_mut().find(|known| known.type_ == kind) {
+            Some(known) => *known = condition,
+            None => self.list.push(condition),
+        }
+    }
+
+    pub(super) fn remove(&mut self, kind: &str) {
+        self.list.retain(|known| known.type_ != kind);
+    }
+
+    pub(super) fn into_list(self) -> Vec<Condition> {
+        self.list
+    }
+
+    /// Says how things are: whether all is done, whether it takes too long, and whether this revision
+    /// was complete before.
+    pub(super) fn tell(
+        &mut self,
+        target: &Target,
+        status: &GracefulDeploymentStatus,
+        draft: &Draft,
+        (is_complete, is_overdue, was_completed): (bool, bool, bool),
+    ) {
+        let state = summary(status, draft);
+        let minimum = target.replicas.saturating_sub(target.max_unavailable);
+        let available = u32::try_from(status.available_replicas).unwrap_or(0);
+        let in_service = format!("{available} in service, at least {minimum} wanted");
+        if available >= minimum {
+            self.set(
+                "Available",
+                Truth::True,
+                Reason::MinimumReplicasAvailable,
+                &in_service,
+            );
+        } else {
+            self.set(
+                "Available",
+                Truth::False,
+                Reason::MinimumReplicasUnavailable,
+                &in_service,
+            );
+        }
+        let (truth, reason) = match (target.paused, is_overdue) {
+            (true, _) => (Truth::Unknown, Reason::Paused),
+            (false, true) => (Truth::False, Reason::ProgressDeadlineExceeded),
+            (false, false) if is_complete || was_completed => {
+                (Truth::True, Reason::NewReplicaSetAvailable)
+            }
+            (false, false) => (Truth::True, Reason::ReplicaSetUpdated),
+        };
+        self.set("Progressing", truth, reason, &state);
+        match drains(draft) {
+            Some(message) => self.set("Draining", Truth::True, Reason::PodsDraining, &message),
+            None => self.set(
+                "Draining",
+                Truth::False,
+                Reason::NoPodsDraining,
+                "no pod is draining",
+            ),
+        }
+        let (truth, reason) = match (is_complete, is_overdue, target.paused) {
+            _ if self.is_first => (Truth::Unknown, Reason::Unobserved),
+            (true, ..) => (Truth::True, Reason::Complete),
+            (false, true, _) => (Truth::False, Reason::ProgressDeadlineExceeded),
+            (false, false, true) => (Truth::False, Reason::Paused),
+            (false, false, false) => (Truth::False, Reason::RollingOut),
+        };
+        self.set("Ready", truth, reason, &state);
+        let reconciling = if is_complete || is_overdue {
+            Truth::False
+        } else {
+            Truth::True
+        };
+        self.set("Reconciling", reconciling, reason, &state);
+        let stalled = if is_overdue {
+            Truth::True
+        } else {
+            Truth::False
+        };
+        self.set("Stalled", stalled, reason, &state);
+    }
+}
+
+/// Where things stand and what they wait for: `2 of 4 pods updated, 4 in service; …`.
+fn summary(status: &GracefulDeploymentStatus, draft: &Draft) -> String {
+    /// More is not read: the first ones are what everything else waits for.
+    const MOST: usize = 3;
+    let mut text = format!(
+        "{} of {} pods updated, {} in service",
+        status.updated_replicas, status.replicas, status.available_replicas
+    );
+    for hold in draft.holds.iter().take(MOST) {
+        text.push_str("; ");
+        text.push_str(&hold.to_string());
+    }
+    text
+}
+
+fn drains(draft: &Draft) -> Option<String> {
+    /// Names beyond these do not help; the list is in `status.drains`.
+    const MOST: usize = 5;
+    let lines: Vec<String> = draft
+        .drains
+        .iter()
+        .take(MOST)
+        .map(|drain| {
+            let cause = match drain.cause {
+                DrainCause::Rollout => "rollout",
+                DrainCause::ScaleDown => "scale-down",
+            };
+            let since = drain.since.0.strftime("%FT%TZ");
+            let until = match (&drain.deadline, drain.way) {
+                (Some(deadline), _) => format!("deadline at {}", deadline.0.strftime("%FT%TZ")),
+                (None, DrainWay::Termination) => "within its grace period".into(),
+                (None, DrainWay::Readiness) => "not withdrawn yet".into(),
+            };
+            format!(
+                "{} drains since {since} for the {cause}; {until}",
+                drain.pod
+            )
+        })
+        .collect();
+    let more = draft.drains.len().saturating_sub(MOST);
+    match (lines.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(lines.join(". ")),
+        (false, more) => Some(format!("{}. And {more} more", lines.join(". "))),
+    }
+}
+
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AwaitingPods { count: 0, example } => write!(f, "waiting for {example}"),
+            Self::AwaitingPods { count, example } => {
+                write!(f, "{count} pods are not in service yet: {example}")
+            }
+            Self::AtMinimum { available, minimum } => {
+                write!(
+                    f,
+                    "no pod may leave: {available} in service, at least {minimum} wanted"
+                )
+            }
+            Self::AtMaximum { total, maximum } => {
+                write!(f, "no pod may be made: {total} of at most {maximum}")
+            }
+            Self::AtMaxDraining { maximum } => {
+                write!(f, "{maximum} pods may drain at the same time")
+            }
+            Self::Draining {
+                pod,
+                deadline: Some(deadline),
+            } => {
+                write!(
+                    f,
+                    "{pod} drains, at the latest until {}",
+                    deadline.strftime("%FT%TZ")
+                )
+            }
+            Self::Draining {
+                pod,
+                deadline: None,
+            } => write!(f, "{pod} is asked to drain"),
+            Self::NotHeard { pod, since } => write!(
+                f,
+                "agent of {pod} has not heard since {}; its kubelet may be restarting a container",
+                since.strftime("%FT%TZ")
+            ),
+            Self::MinSeconds { pod, until } => write!(
+                f,
+                "routes may forget {pod} until {} (drain.minSeconds)",
+                until.strftime("%FT%TZ")
+            ),
+            Self::StillNamed { pod } => {
+                write!(
+                    f,
+                    "{pod} is drained, but an EndpointSlice still names it ready"
+                )
+            }
+            Self::ReplicaSetBehind { replica_set } => {
+                write!(
+                    f,
+                    "controller of ReplicaSet {replica_set} has not caught up"
+                )
+            }
+            Self::VictimOrder { pod, until } => write!(
+                f,
+                "ReplicaSet would take another pod before {pod}; it is deleted by name at {}",
+                until.strftime("%FT%TZ")
+            ),
+            Self::AwaitingTermination { count } => write!(f, "{count} old pods are not gone yet"),
+            Self::Paused => f.write_str("paused by spec.paused"),
+            Self::NameTaken { name } => {
+                write!(
+                    f,
+                    "name {name} is taken by another ReplicaSet; the next one is tried"
+                )
+            }
+        }
+    }
+}

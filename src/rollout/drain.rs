@@ -1,0 +1,288 @@
+//! The drains under way: each remembered drain moves on by what its pod shows, and each mark on a pod
+//! that no memory explains is taken off.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::budget::Budget;
+use super::observation::{Observation, Pod, after};
+use super::plan::{Action, Draft, Hold};
+use super::retire;
+use super::target::Target;
+use crate::api::reason::Reason;
+use crate::api::receipt::Receipt;
+use crate::api::v1alpha1::{DrainEnd, DrainRecord, DrainWay};
+
+/// An agent that has not heard of a request by then is worth a word. Usually it hears within 0.1 s;
+/// a kubelet that restarts another container of the pod tells it only afterwards.
+pub(super) const HEARING: Duration = Duration::from_secs(10);
+
+/// For how long after the deadline the agent's own word on how the drain ended is waited for.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// An agent that ended by itself wrote a receipt; one that the kubelet has not published by then was
+/// lost, and a new epoch asks for another.
+const LOST_RECEIPT: Duration = Duration::from_secs(30);
+
+/// Takes every mark of ours off pods whose drain is not remembered: a cancelled drain, a crash before
+/// the memory was written, a restored backup, or somebody else's annotation.
+pub(super) fn forget_strangers(observation: &Observation, draft: &mut Draft) {
+    for pod in observation.active() {
+        if observation.drain_of(pod).is_none() && (pod.request.is_some() || pod.is_marked) {
+            draft.actions.push(Action::CancelDrain { pod: pod.into() });
+        }
+    }
+}
+
+/// Moves every remembered drain on.
+pub(super) fn follow(observation: &Observation, target: &Target, draft: &mut Draft) {
+    for drain in &observation.previous.drains {
+        let mut drain = drain.clone();
+        match observation.pods.iter().find(|pod| pod.uid == drain.uid) {
+            None => {
+                conclude_gone(&mut drain, draft);
+                continue;
+            }
+            Some(pod) if pod.terminating => conclude_gone_by(pod, &mut drain, draft),
+            Some(pod) if drain.way == DrainWay::Readiness => {
+                follow_readiness(observation, target, pod, &mut drain, draft);
+            }
+            Some(_) => {}
+        }
+        draft.drains.push(drain);
+    }
+}
+
+/// Brings pods of the wanted revision that drain back into service where more of them are wanted:
+/// they are warm, and faster back than a new pod is there. Those whose agent restarted least come
+/// first, because after a second exit within ten minutes the kubelet's back-off keeps the agent down.
+pub(super) fn cancel(
+    observation: &Observation,
+    target: &Target,
+    budget: &mut Budget,
+    draft: &mut Draft,
+) {
+    let Some(lead) = observation.lead(target) else {
+        return;
+    };
+    let mut warm: Vec<_> = observation
+        .active_of(lead)
+        .filter(|pod| {
+            observation
+                .drain_of(pod)
+                .is_some_and(|drain| drain.retired.is_none())
+        })
+        .collect();
+    warm.sort_by_key(|pod| pod.agent.restarts);
+    let missing = target.replicas.saturating_sub(budget.updated);
+    for pod in warm.into_iter().take(missing as usize) {
+        draft.drains.retain(|drain| drain.uid != pod.uid);
+        budget.take_back();
+        draft.tell(
+            false,
+            Reason::DrainCancelled,
+            format!(
+                "drain of {} is cancelled: the pod is wanted again",
+                pod.name
+            ),
+        );
+    }
+}
+
+fn follow_readiness(
+    observation: &Observation,
+    target: &Target,
+    pod: &Pod,
+    drain: &mut DrainRecord,
+    draft: &mut Draft,
+) {
+    let is_asked = pod
+        .request
+        .as_ref()
+        .is_some_and(|request| request.epoch == drain.epoch);
+    let is_current = pod
+        .request
+        .as_ref()
+        .is_some_and(|request| request.settings == target.drain_settings);
+    // What was true when the drain was decided may be no more: the pod may have become the last that
+    // serves.
+    if !is_asked && drain.outcome.is_none() {
+        drain.way = retire::way(observation, target, pod, draft);
+        if drain.way == DrainWay::Termination {
+            return;
+        }
+    }
+    if !(is_asked && is_current) && drain.outcome.is_none() {
+        draft.actions.push(Action::RequestDrain {
+            pod: pod.into(),
+            epoch: drain.epoch.clone(),
+        });
+    }
+    if is_asked {
+        note_withdrawal(observation, target, pod, drain, draft);
+    }
+    if is_asked
+        && !is_current
+        && let Some(MicroTime(withdrawn)) = drain.withdrawn
+    {
+        drain.deadline = Some(MicroTime(after(withdrawn, target.drain_timeout)));
+    }
+    if drain.outcome.is_none() {
+        note_outcome(observation, target, pod, drain, draft);
+    }
+}
+
+fn note_withdrawal(
+    observation: &Observation,
+    target: &Target,
+    pod: &Pod,
+    drain: &mut DrainRecord,
+    draft: &mut Draft,
+) {
+    let has_heard = !pod.agent.ready || pod.receipt(&drain.epoch).is_some();
+    if has_heard && !pod.is_ready() && observation.is_withdrawn(pod) {
+        let now = MicroTime(observation.now);
+        let withdrawn = drain.withdrawn.get_or_insert(now).0;
+        drain
+            .deadline
+            .get_or_insert(MicroTime(after(withdrawn, target.drain_timeout)));
+    } else if drain.withdrawn.is_some() && !observation.is_withdrawn(pod) {
+        // Back in an EndpointSlice: routes start to learn again, the deadline does not.
+        drain.withdrawn = None;
+    } else if !has_heard && drain.outcome.is_none() {
+        let since = drain.since.0;
+        if after(since, HEARING) <= observation.now {
+            draft.holds.push(Hold::NotHeard {
+                pod: pod.name.clone(),
+                since,
+            });
+        } else {
+            draft.wake_at(after(since, HEARING));
+        }
+    }
+}
+
+fn note_outcome(
+    observation: &Observation,
+    target: &Target,
+    pod: &Pod,
+    drain: &mut DrainRecord,
+    draft: &mut Draft,
+) {
+    let unheard = after(after(drain.since.0, HEARING), target.drain_timeout);
+    let overdue = after(
+        drain
+            .deadline
+            .as_ref()
+            .map_or(unheard, |deadline| deadline.0),
+        SILENCE,
+    );
+    if let Some(receipt) = pod.receipt(&drain.epoch) {
+        drain.outcome = Some(receipt.outcome.into());
+        tell_receipt(pod, receipt, draft);
+    } else if pod.node_lost {
+        drain.outcome = Some(DrainEnd::NodeLost);
+        draft.tally.forced += 1;
+        let message = format!("node of {} was lost during its drain", pod.name);
+        draft.tell(true, Reason::DrainNodeLost, message);
+    } else if overdue <= observation.now {
+        drain.outcome = Some(DrainEnd::Silent);
+        draft.tally.forced += 1;
+        let message = format!(
+            "agent of {} said nothing until the deadline; the pod leaves and drains in its preStop hook",
+            pod.name
+        );
+        draft.tell(true, Reason::DrainSilent, message);
+    } else if let Some(lost) = lost_receipt(pod, drain) {
+        if lost <= observation.now {
+            drain.epoch = retire::epoch(observation, pod);
+            drain.since = MicroTime(observation.now);
+        } else {
+            draft.wake_at(lost);
+        }
+    } else {
+        let deadline = drain.deadline.as_ref().map(|deadline| deadline.0);
+        draft.hold_until(
+            overdue,
+            Hold::Draining {
+                pod: pod.name.clone(),
+                deadline,
+            },
+        );
+    }
+}
+
+/// When a receipt that must have been written is taken for lost.
+fn lost_receipt(pod: &Pod, drain: &DrainRecord) -> Option<Timestamp> {
+    let exited = pod.agent.exited.filter(|exited| *exited > drain.since.0)?;
+    Some(after(exited, LOST_RECEIPT))
+}
+
+fn tell_receipt(pod: &Pod, receipt: &Receipt, draft: &mut Draft) {
+    let seconds = receipt.milliseconds / 1000;
+    let tenths = receipt.milliseconds % 1000 / 100;
+    let busy = receipt.busy;
+    let outcome = DrainEnd::from(receipt.outcome);
+    if outcome == DrainEnd::Drained {
+        draft.tally.drained += 1;
+        let message = format!("{} drained in {seconds}.{tenths} s", pod.name);
+        return draft.tell(false, Reason::Drained, message);
+    }
+    draft.tally.forced += 1;
+    draft.tally.connections_cut += i32::try_from(busy).unwrap_or(i32::MAX);
+    let (reason, what) = match outcome {
+        DrainEnd::Unresponsive => (
+            Reason::DrainUnresponsive,
+            "was left with requests without any answer",
+        ),
+        _ => (Reason::DrainTimedOut, "reached its drain deadline"),
+    };
+    let message = format!(
+        "{} {what} after {seconds}.{tenths} s: {busy} busy connections are cut",
+        pod.name
+    );
+    draft.tell(true, reason, message);
+}
+
+/// The pod is gone. It was retired, or somebody else deleted it faster than we looked.
+fn conclude_gone(drain: &mut DrainRecord, draft: &mut Draft) {
+    if drain.retired.is_none() && drain.outcome.is_none() {
+        vanish(drain, false, draft);
+    }
+}
+
+/// The pod is being deleted. Where we did not retire it, somebody else did, and its preStop hook
+/// drains; its ReplicaSet makes another one that has to go again.
+fn conclude_gone_by(pod: &Pod, drain: &mut DrainRecord, draft: &mut Draft) {
+    if drain.retired.is_none() {
+        if drain.outcome.is_none() {
+            vanish(drain, pod.node_lost, draft);
+        }
+        drain.retired = Some(MicroTime(draft.now));
+    }
+}
+
+fn vanish(drain: &mut DrainRecord, node_lost: bool, draft: &mut Draft) {
+    let (end, reason, what) = if node_lost {
+        (
+            DrainEnd::NodeLost,
+            Reason::DrainNodeLost,
+            "its node was lost",
+        )
+    } else {
+        (
+            DrainEnd::Vanished,
+            Reason::DrainedPodDeleted,
+            "it was deleted by somebody else",
+        )
+    };
+    drain.outcome = Some(end);
+    draft.tally.forced += 1;
+    draft.tell(
+        true,
+        reason,
+        format!("drain of {} ended early: {what}", drain.pod),
+    );
+}

@@ -1,0 +1,116 @@
+//! Making pods: as many of the wanted revision as there is room for.
+
+use super::budget::{Budget, expected};
+use super::observation::{Observation, Revision};
+use super::plan::{Action, Draft, Hold};
+use super::retire;
+use super::target::Target;
+
+/// RollingUpdate: grows the wanted revision into the room that the budget leaves.
+pub(super) fn grow(
+    observation: &Observation,
+    target: &Target,
+    budget: &mut Budget,
+    draft: &mut Draft,
+) {
+    let wanted = target.replicas.saturating_sub(budget.updated);
+    let count = wanted.min(budget.create);
+    if count < wanted {
+        draft.holds.push(Hold::AtMaximum {
+            total: budget.total,
+            maximum: budget.maximum,
+        });
+    }
+    match observation.updated() {
+        // Made even where there is no room yet: a surge of 0 frees room only once it exists.
+        None => create(observation, count, draft),
+        Some(revision) => grow_by(observation, revision, count, draft),
+    }
+    budget.create -= count;
+}
+
+/// Recreate: the new revision gets its pods once the last old pod is gone.
+pub(super) fn grow_when_alone(
+    observation: &Observation,
+    target: &Target,
+    budget: &mut Budget,
+    draft: &mut Draft,
+) {
+    let updated = observation.updated();
+    let old = observation
+        .pods
+        .iter()
+        .filter(|pod| updated.is_none_or(|own| own.uid != pod.owner));
+    let count = u32::try_from(old.count()).unwrap_or(u32::MAX);
+    if count > 0 {
+        draft.holds.push(Hold::AwaitingTermination { count });
+        return;
+    }
+    grow(observation, target, budget, draft);
+}
+
+/// Paused: only the number of pods is kept. With one revision that is the wanted number; in the
+/// middle of a rollout the sum of the revisions stays within the bounds.
+pub(super) fn keep_paused_size(
+    observation: &Observation,
+    target: &Target,
+    budget: &mut Budget,
+    draft: &mut Draft,
+) {
+    draft.holds.push(Hold::Paused);
+    let Some(lead) = observation.lead(target) else {
+        return;
+    };
+    if budget.total < target.replicas {
+        grow_by(observation, lead, target.replicas - budget.total, draft);
+        return;
+    }
+    let mut inhabited: Vec<_> = observation
+        .revisions
+        .iter()
+        .filter(|revision| expected(observation, revision) > 0)
+        .collect();
+    inhabited.sort_by_key(|revision| revision.number);
+    let bound = if inhabited.len() > 1 {
+        budget.maximum
+    } else {
+        target.replicas
+    };
+    let mut surplus = budget.total.saturating_sub(bound);
+    for revision in inhabited {
+        let part = surplus.min(expected(observation, revision));
+        retire::shrink(observation, target, (revision, part), budget, draft);
+        surplus -= part;
+    }
+}
+
+fn create(observation: &Observation, replicas: u32, draft: &mut Draft) {
+    let name = observation.wanted.name.clone();
+    if observation.wanted.name_taken {
+        draft.holds.push(Hold::NameTaken { name });
+        return;
+    }
+    let number = observation.next_number();
+    draft.actions.push(Action::CreateReplicaSet {
+        name,
+        number,
+        replicas,
+    });
+}
+
+/// A ReplicaSet that still has a pod to give up does not grow: it would keep that pod instead.
+fn grow_by(observation: &Observation, revision: &Revision, count: u32, draft: &mut Draft) {
+    let is_retiring = observation.active_of(revision).any(|pod| {
+        observation
+            .drain_of(pod)
+            .is_some_and(|drain| drain.retired.is_some())
+    });
+    if count == 0 || is_retiring || draft.scales(revision) {
+        return;
+    }
+    draft.actions.push(Action::ScaleReplicaSet {
+        replica_set: revision.into(),
+        from: revision.replicas,
+        to: revision.replicas.saturating_add(count),
+    });
+}

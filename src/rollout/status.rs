@@ -1,0 +1,254 @@
+//! The status to write: what was seen, what is remembered, and what holds the rollout, in words.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::budget::Budget;
+use super::conditions::{Conditions, Truth};
+use super::observation::{Observation, after};
+use super::plan::{Draft, Hold, Plan};
+use super::target::{Invalid, Target};
+use crate::api::reason::Reason;
+use crate::api::v1alpha1::{DrainWay, GracefulDeploymentStatus, RolloutRecord};
+
+/// The plan for a spec that cannot be acted on: nothing is touched, the drains under way are
+/// remembered, and the reason is shown.
+pub(super) fn stalled(observation: &Observation, invalid: &Invalid, draft: Draft) -> Plan {
+    let message = invalid.0.join("; ");
+    let mut conditions = Conditions::from(observation);
+    conditions.set("Stalled", Truth::True, Reason::InvalidSpec, &message);
+    conditions.set("Reconciling", Truth::False, Reason::InvalidSpec, &message);
+    conditions.set("Ready", Truth::False, Reason::InvalidSpec, &message);
+    let status = GracefulDeploymentStatus {
+        observed_generation: observation.generation,
+        conditions: conditions.into_list(),
+        ..observation.previous.clone()
+    };
+    let mut plan = draft.into_plan();
+    plan.status = Some(status);
+    plan
+}
+
+/// Closes the draft: counts, remembers, and says what holds.
+pub(super) fn report(
+    observation: &Observation,
+    target: &Target,
+    budget: &Budget,
+    mut draft: Draft,
+) -> Plan {
+    if budget.available < target.replicas {
+        hold_for_pods(observation, target, &mut draft);
+    }
+    let mut status = count(observation, target, &draft);
+    let is_complete = observation.updated().is_some()
+        && status.updated_replicas == status.replicas
+        && u32::try_from(status.available_replicas) == Ok(target.replicas)
+        && status.replicas == status.available_replicas
+        && status.terminating_replicas == 0
+        && draft.drains.is_empty();
+    let mut rollout = follow_rollout(observation, target, &status, &mut draft);
+    if is_complete && rollout.completed.is_none() {
+        rollout.completed = Some(MicroTime(observation.now));
+        let message = format!(
+            "{} is complete: {} pods drained, {} forced, {} connections cut",
+            rollout.revision, rollout.drained, rollout.forced, rollout.connections_cut
+        );
+        draft.tell(false, Reason::RolloutCompleted, message);
+    }
+    if is_complete {
+        status.current_revision = Some(observation.wanted.name.clone());
+    }
+    let is_overdue = is_overdue(target, &rollout, &mut draft);
+    let mut conditions = Conditions::from(observation);
+    conditions.tell(
+        target,
+        &status,
+        &draft,
+        (is_complete, is_overdue, rollout.completed.is_some()),
+    );
+    if let Some(failure) = observation
+        .revisions
+        .iter()
+        .find_map(|revision| revision.failure.as_ref())
+    {
+        conditions.set("ReplicaFailure", Truth::True, Reason::FailedCreate, failure);
+    } else {
+        conditions.remove("ReplicaFailure");
+    }
+    status.last_rollout = Some(rollout);
+    status.conditions = conditions.into_list();
+    status.drains.clone_from(&draft.drains);
+    let mut plan = draft.into_plan();
+    plan.status = Some(status);
+    plan
+}
+
+fn count(observation: &Observation, target: &Target, draft: &Draft) -> GracefulDeploymentStatus {
+    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    let updated = observation.updated();
+    let is_updated = |owner: &str| updated.is_some_and(|revision| revision.uid == owner);
+    let available = observation
+        .active()
+        .filter(|pod| observation.is_available(pod, target.min_ready))
+        .count();
+    let wanted = i32::try_from(target.replicas).unwrap_or(i32::MAX);
+    let ready = count(observation.active().filter(|pod| pod.is_ready()).count());
+    GracefulDeploymentStatus {
+        observed_generation: observation.generation,
+        ready: Some(format!("{ready}/{wanted}")),
+        replicas: count(observation.active().count()),
+        updated_replicas: count(
+            observation
+                .active()
+                .filter(|pod| is_updated(&pod.owner) && !draft.remembers(pod))
+                .count(),
+        ),
+        ready_replicas: ready,
+        available_replicas: count(available),
+        unavailable_replicas: wanted.saturating_sub(count(available)).max(0),
+        draining_replicas: count(
+            observation
+                .active()
+                .filter(|pod| draft.remembers(pod))
+                .count(),
+        ),
+        terminating_replicas: count(
+            observation
+                .pods
+                .iter()
+                .filter(|pod| pod.terminating)
+                .count(),
+        ),
+        outdated_replicas: count(
+            observation
+                .active()
+                .filter(|pod| is_updated(&pod.owner) && pod.injected != observation.wanted.injected)
+                .count(),
+        ),
+        selector: Some(target.scale_selector.clone()),
+        current_revision: observation.previous.current_revision.clone(),
+        update_revision: Some(observation.wanted.name.clone()),
+        collision_count: collisions(observation),
+        ..GracefulDeploymentStatus::default()
+    }
+}
+
+/// A taken name is passed over: with the count, the next hash of the same template is another one.
+fn collisions(observation: &Observation) -> Option<i32> {
+    let previous = observation.previous.collision_count;
+    if observation.wanted.name_taken {
+        Some(previous.unwrap_or(0).saturating_add(1))
+    } else {
+        previous
+    }
+}
+
+/// The record of the rollout, moved on.
+fn follow_rollout(
+    observation: &Observation,
+    target: &Target,
+    status: &GracefulDeploymentStatus,
+    draft: &mut Draft,
+) -> RolloutRecord {
+    let now = MicroTime(observation.now);
+    let previous = &observation.previous;
+    let is_same = previous.update_revision.as_ref() == Some(&observation.wanted.name);
+    let mut rollout = match &previous.last_rollout {
+        Some(rollout) if is_same || target.paused => rollout.clone(),
+        _ => {
+            let message = format!("rollout of {} begins", observation.wanted.name);
+            draft.tell(false, Reason::RolloutStarted, message);
+            RolloutRecord {
+                revision: observation.wanted.name.clone(),
+                started: now.clone(),
+                progressed: now.clone(),
+                completed: None,
+                drained: 0,
+                forced: 0,
+                connections_cut: 0,
+            }
+        }
+    };
+    // As DeploymentProgressing does (deployment/util): more updated, fewer old, more ready or available.
+    let old = status.replicas - status.updated_replicas;
+    let is_nearer = status.updated_replicas > previous.updated_replicas
+        || old < previous.replicas - previous.updated_replicas
+        || status.ready_replicas > previous.ready_replicas
+        || status.available_replicas > previous.available_replicas;
+    let is_resumed = !target.paused
+        && previous
+            .conditions
+            .iter()
+            .any(|known| known.type_ == "Progressing" && known.reason == Reason::Paused.as_str());
+    if rollout.completed.is_none() && (is_nearer || is_resumed) {
+        rollout.progressed = now;
+    }
+    rollout.drained = rollout.drained.saturating_add(draft.tally.drained);
+    rollout.forced = rollout.forced.saturating_add(draft.tally.forced);
+    rollout.connections_cut = rollout
+        .connections_cut
+        .saturating_add(draft.tally.connections_cut);
+    rollout
+}
+
+/// The rollout made no progress for too long. The clock stands still while paused and while a drain
+/// is within its own deadline.
+fn is_overdue(target: &Target, rollout: &RolloutRecord, draft: &mut Draft) -> bool {
+    let is_draining = draft.drains.iter().any(|drain| {
+        drain
+            .deadline
+            .as_ref()
+            .is_none_or(|deadline| deadline.0 > draft.now)
+    });
+    if rollout.completed.is_some() || target.paused || is_draining {
+        return false;
+    }
+    let deadline = after(rollout.progressed.0, target.progress_deadline);
+    if deadline > draft.now {
+        draft.wake_at(deadline);
+    }
+    deadline <= draft.now
+}
+
+/// Says what the first pod that is not in service waits for, and wakes when it has been ready for
+/// long enough.
+fn hold_for_pods(observation: &Observation, target: &Target, draft: &mut Draft) {
+    let mut count = 0;
+    let mut example = None;
+    let mut ripe: Option<Timestamp> = None;
+    for pod in observation.active() {
+        if draft.remembers(pod) || observation.is_available(pod, target.min_ready) {
+            continue;
+        }
+        count += 1;
+        let name = &pod.name;
+        let reason = match observation.ripens(pod, target.min_ready) {
+            None if pod.trouble.is_empty() => format!("{name} is not ready"),
+            None => format!("{name} is not ready: {}", pod.trouble),
+            Some(at) if at > observation.now => {
+                ripe = Some(ripe.map_or(at, |other| other.min(at)));
+                format!("{name} is ready for less than minReadySeconds")
+            }
+            Some(_) => match observation.missing_from(pod) {
+                Some(service) => {
+                    format!(
+                        "{name} is ready, but no EndpointSlice of Service {} says so",
+                        service.name
+                    )
+                }
+                None => continue,
+            },
+        };
+        example.get_or_insert(reason);
+    }
+    if let Some(ripe) = ripe {
+        draft.wake_at(ripe);
+    }
+    if let Some(example) = example {
+        draft.holds.push(Hold::AwaitingPods { count, example });
+    } else if draft.actions.is_empty() && !draft.drains.iter().any(|d| d.way == DrainWay::Readiness)
+    {
+        let example = "pods that a ReplicaSet has still to make".into();
+        draft.holds.push(Hold::AwaitingPods { count: 0, example });
+    }
+}

@@ -1,0 +1,72 @@
+//! The spec, parsed once: numbers resolved, lengths typed. What cannot be parsed is [`Invalid`].
+
+use std::time::Duration;
+
+/// What is wanted, with every percentage resolved against the number of replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Pods wanted.
+    pub replicas: u32,
+    /// How old pods are replaced.
+    pub strategy: Strategy,
+    /// Pods that may exist above `replicas`.
+    pub max_surge: u32,
+    /// Pods that may be missing below `replicas`.
+    pub max_unavailable: u32,
+    /// Pods that may drain at the same time.
+    pub max_draining: u32,
+    /// When a pod that leaves may be replaced.
+    pub replacement: ReplacementPolicy,
+    /// Time for which a pod must be ready to be available.
+    pub min_ready: Duration,
+    /// Time without progress after which the rollout is reported as failed.
+    pub progress_deadline: Duration,
+    /// Old ReplicaSets that are kept.
+    pub history_limit: usize,
+    /// No new revision, no replacement; only scaling.
+    pub paused: bool,
+    /// How pods are taken out of traffic.
+    pub withdrawal: Withdrawal,
+    /// Length of one planned drain.
+    pub drain_timeout: Duration,
+    /// Least length of one drain, from when the pod is out of every EndpointSlice.
+    pub drain_min: Duration,
+    /// What a drain request carries, as JSON without the epoch; also the value of the config
+    /// annotation.
+    pub drain_settings: String,
+    /// The selector of the scale subresource.
+    pub scale_selector: String,
+}
+
+/// How old pods are replaced by new ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// In sequence, within the bounds.
+    RollingUpdate,
+    /// All old pods are gone before the first new one is made.
+    Recreate,
+}
+
+/// When a pod that leaves may be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplacementPolicy {
+    /// As soon as its drain began.
+    DrainStarted,
+    /// When it is gone.
+    TerminationComplete,
+}
+
+/// How pods are taken out of traffic, as the user wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// Readiness, unless Termination is the better way for the pod.
+    Auto,
+    /// Always by readiness.
+    Readiness,
+    /// Always by deletion.
+    Termination,
+}
+
+/// Why a spec cannot be acted on: sentences that say what is wrong and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid(pub Vec<String>);

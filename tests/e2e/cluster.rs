@@ -1,0 +1,332 @@
+//! A namespace on the cluster that the tests run in, and what can be done with it.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use graceful::api::v1alpha1::{DrainRecord, GracefulDeployment};
+
+/// What a test's namespace is good for.
+pub(crate) struct World {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+}
+
+/// How often a condition is looked at. No event is missed by it: what is asked for stays true.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// A kind of object that lives in a namespace.
+pub(crate) trait Namespaced:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + DeserializeOwned
+    + Serialize
+    + Clone
+    + Debug
+    + Send
+    + 'static
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + DeserializeOwned
+        + Serialize
+        + Clone
+        + Debug
+        + Send
+        + 'static
+{
+}
+
+/// Tests under load run alone, so that they measure the operator and not each other.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// How a measurement under load ended.
+pub(crate) enum Verdict {
+    /// It held.
+    Held,
+    /// The control arm lost requests: nothing can be said.
+    Disturbed,
+}
+
+/// Runs a test beside others, in a namespace of its own.
+pub(crate) fn test<T: Future<Output = ()>>(name: &str, test: impl FnOnce(World) -> T) {
+    let _others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    in_namespace(name, test);
+}
+
+/// Runs a test under load, alone. Where the machine was disturbed it runs once more.
+pub(crate) fn test_under_load<T: Future<Output = Verdict>>(name: &str, test: impl Fn(World) -> T) {
+    let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+    if matches!(in_namespace(name, &test), Verdict::Disturbed) {
+        println!("{name}: once more");
+        let again = in_namespace(&format!("{name}-again"), &test);
+        assert!(
+            matches!(again, Verdict::Held),
+            "disturbed twice: pods that never changed lost requests"
+        );
+    }
+}
+
+/// The namespace goes with the test, unless it failed: then its objects are kept for the logs.
+fn in_namespace<R, T: Future<Output = R>>(name: &str, test: impl FnOnce(World) -> T) -> R {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let world = World::new(name).await;
+        let (client, namespace) = (world.client.clone(), world.namespace.clone());
+        let result = test(world).await;
+        let namespaces: Api<Namespace> = Api::all(client);
+        let _ = namespaces
+            .delete(&namespace, &DeleteParams::default())
+            .await;
+        result
+    })
+}
+
+impl World {
+    async fn new(name: &str) -> Self {
+        assert!(
+            std::env::var_os("KUBECONFIG").is_some(),
+            "these tests need a cluster: run `cargo xtask test e2e`"
+        );
+        let client = Client::try_default().await.expect("a cluster that answers");
+        let namespace = format!("e2e-{name}-{}", std::process::id());
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let body = serde_json::from_value(json!({
+            "metadata": {
+                "name": namespace,
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            },
+        }))
+        .unwrap();
+        namespaces
+            .create(&PostParams::default(), &body)
+            .await
+            .expect("a namespace");
+        Self { client, namespace }
+    }
+
+    /// Objects of one kind in the namespace.
+    pub(crate) fn api<K: Namespaced>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Creates an object.
+    pub(crate) async fn create<K: Namespaced>(&self, body: Value) -> K {
+        let object = serde_json::from_value(body).expect("a well-formed object");
+        self.api::<K>()
+            .create(&PostParams::default(), &object)
+            .await
+            .expect("created")
+    }
+
+    /// Patches an object as kubectl would.
+    pub(crate) async fn patch<K: Namespaced>(&self, name: &str, patch: Value) -> K {
+        let patch = Patch::Merge(patch);
+        self.api::<K>()
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+            .expect("patched")
+    }
+
+    /// The object.
+    pub(crate) async fn graceful(&self, name: &str) -> GracefulDeployment {
+        self.api().get(name).await.expect("the GracefulDeployment")
+    }
+
+    /// Pods with this label `app`, those that are being deleted included.
+    pub(crate) async fn pods(&self, app: &str) -> Vec<Pod> {
+        let selector = ListParams::default().labels(&format!("app={app}"));
+        self.api::<Pod>().list(&selector).await.expect("pods").items
+    }
+
+    /// Address of a Service with a port 80.
+    pub(crate) async fn address(&self, service: &str) -> String {
+        let service: Service = self.api().get(service).await.expect("the Service");
+        let address = service
+            .spec
+            .and_then(|spec| spec.cluster_ip)
+            .expect("an address");
+        format!("{address}:80")
+    }
+
+    /// Waits until the object is complete at its present generation.
+    pub(crate) async fn complete(&self, name: &str, within: Duration) {
+        self.until(&format!("{name} is complete"), within, async || {
+            let object = self.graceful(name).await;
+            let status = object.status.clone().unwrap_or_default();
+            let is_ready =
+                condition(&object, "Ready").is_some_and(|(status, _, _)| status == "True");
+            (Some(status.observed_generation) == object.metadata.generation && is_ready)
+                .then_some(())
+                .ok_or_else(|| format!("{:?}", condition(&object, "Ready")))
+        })
+        .await;
+    }
+
+    /// Waits until a check holds, and says what was seen last where it never did.
+    pub(crate) async fn until<T, F>(&self, what: &str, within: Duration, check: F) -> T
+    where
+        F: AsyncFn() -> Result<T, String>,
+    {
+        let began = Instant::now();
+        loop {
+            let seen = match check().await {
+                Ok(found) => return found,
+                Err(seen) => seen,
+            };
+            assert!(
+                began.elapsed() < within,
+                "not within {within:?}: {what}; last seen: {seen}"
+            );
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Deletes a pod as kubectl would, with its own grace period.
+    pub(crate) async fn delete_pod(&self, name: &str) {
+        self.api::<Pod>()
+            .delete(name, &DeleteParams::default())
+            .await
+            .expect("deleted");
+    }
+
+    /// The Events about an object, as `reason: message`.
+    pub(crate) async fn events(&self, name: &str) -> Vec<String> {
+        let events: Api<Event> = self.api();
+        let all = events
+            .list(&ListParams::default())
+            .await
+            .expect("events")
+            .items;
+        all.into_iter()
+            .filter(|event| {
+                event
+                    .regarding
+                    .as_ref()
+                    .is_some_and(|about| about.name.as_deref() == Some(name))
+            })
+            .map(|event| {
+                let (reason, note) = (event.reason, event.note);
+                format!(
+                    "{}: {}",
+                    reason.unwrap_or_default(),
+                    note.unwrap_or_default()
+                )
+            })
+            .collect()
+    }
+
+    /// Waits until the object has that many pods on their way out.
+    pub(crate) async fn draining(&self, name: &str, at_least: usize) -> Vec<DrainRecord> {
+        self.until("pods drain", Duration::from_secs(60), async || {
+            let drains = self.graceful(name).await.status.unwrap_or_default().drains;
+            let withdrawn: Vec<_> = drains
+                .iter()
+                .filter(|drain| drain.withdrawn.is_some())
+                .cloned()
+                .collect();
+            if withdrawn.len() >= at_least {
+                Ok(withdrawn)
+            } else {
+                Err(format!("{drains:?}"))
+            }
+        })
+        .await
+    }
+}
+
+/// The operator, which all tests share: those that stop it run alone.
+pub(crate) struct Operator(Api<Deployment>);
+
+impl Operator {
+    pub(crate) fn of(world: &World) -> Self {
+        Self(Api::namespaced(world.client.clone(), "graceful-system"))
+    }
+
+    /// Kills its process as the kernel would; the kubelet starts it again.
+    pub(crate) fn kill() {
+        let pid = crate::process::find("graceful-operator")
+            .first()
+            .copied()
+            .expect("the operator runs");
+        crate::process::kill(pid);
+    }
+
+    /// Runs that many of it, and waits until that is so.
+    pub(crate) async fn scale(&self, replicas: i32) {
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        self.0
+            .patch("graceful-operator", &PatchParams::default(), &patch)
+            .await
+            .expect("scaled");
+        let began = Instant::now();
+        loop {
+            let status = self
+                .0
+                .get("graceful-operator")
+                .await
+                .expect("it")
+                .status
+                .unwrap_or_default();
+            let running = crate::process::find("graceful-operator").len();
+            if status.ready_replicas.unwrap_or(0) == replicas
+                && i32::try_from(running) == Ok(replicas)
+            {
+                return;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(90),
+                "{running} operators run: {status:?}"
+            );
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+}
+
+/// Status, reason and message of a condition.
+pub(crate) fn condition(
+    object: &GracefulDeployment,
+    kind: &str,
+) -> Option<(String, String, String)> {
+    let conditions = &object.status.as_ref()?.conditions;
+    let found = conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)?;
+    Some((
+        found.status.clone(),
+        found.reason.clone(),
+        found.message.clone(),
+    ))
+}
+
+/// The pod takes traffic.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    pod.status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref())
+        .is_some_and(|all| {
+            all.iter()
+                .any(|one| one.type_ == "Ready" && one.status == "True")
+        })
+}
+
+/// Names of pods.
+pub(crate) fn names(pods: &[Pod]) -> Vec<String> {
+    pods.iter().map(ResourceExt::name_any).collect()
+}

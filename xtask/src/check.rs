@@ -1,0 +1,86 @@
+//! `cargo xtask check`: everything about the source that can be judged without a cluster, one
+//! command a stage. It changes no file outside target/ and the user's cache.
+
+use anyhow::{Context, Result};
+
+use crate::folders;
+use crate::stage::{Outcome, conclude, in_root, sh};
+
+/// The one version that is used: another may judge the same dependencies differently.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Advisories are left out: they need the network, and would turn an unchanged tree red overnight.
+const DENY: &str = "check --hide-inclusion-graph bans licenses sources";
+
+/// `--all-targets` leaves out the tests that have `test = false`, and names beside it have no effect.
+const CLIPPY: [&str; 2] = [
+    "cargo clippy --workspace --all-targets --quiet -- -D warnings",
+    "cargo clippy --test cluster --test e2e --quiet -- -D warnings",
+];
+
+/// Private items are documented too, for those who work on them, so links to them are in order.
+const RUSTDOCFLAGS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
+
+const DOCS: &str = "cargo doc --workspace --no-deps --document-private-items --quiet";
+
+const GENERATED: &str = "cargo xtask generate --check";
+
+const OFFLINE: &str = "cargo test --workspace --no-fail-fast";
+
+/// Tells the tests that have a long form to take it.
+pub(crate) const FULL: &str = "GRACEFUL_FULL";
+
+/// Judges the source, runs the offline tests, and ends with a table.
+pub(crate) fn run() -> Result<()> {
+    let mut outcomes = source();
+    outcomes.push(offline(false));
+    conclude(&outcomes)
+}
+
+/// Judges the source, from the cheapest stage to the dearest. One that fails does not keep the
+/// others from running: a person wants to see all at once.
+pub(crate) fn source() -> Vec<Outcome> {
+    let plain = |name, line: &str| Outcome::of(name, line, || sh(line, &[]));
+    vec![
+        plain("fmt", "cargo fmt --all --check"),
+        Outcome::of("deny", &format!("cargo deny {DENY}"), deny),
+        Outcome::of("clippy", &CLIPPY.join(" && "), || {
+            CLIPPY.iter().try_for_each(|line| sh(line, &[]))
+        }),
+        Outcome::of(
+            "docs",
+            &format!("RUSTDOCFLAGS='{RUSTDOCFLAGS}' {DOCS}"),
+            || sh(DOCS, &[("RUSTDOCFLAGS", RUSTDOCFLAGS)]),
+        ),
+        plain("generated", GENERATED),
+    ]
+}
+
+/// Runs the tests that need no cluster: those beside the code, of tests/offline and of xtask.
+pub(crate) fn offline(full: bool) -> Outcome {
+    if full {
+        let again = format!("{FULL}=1 {OFFLINE}");
+        Outcome::of("offline", &again, || sh(OFFLINE, &[(FULL, "1")]))
+    } else {
+        Outcome::of("offline", OFFLINE, || sh(OFFLINE, &[]))
+    }
+}
+
+/// Runs cargo-deny from the user's cache, where it is built once (two minutes). Unoptimised: it
+/// runs for three seconds either way, and an optimised build takes three times as long.
+fn deny() -> Result<()> {
+    let home = folders::tools()?.join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = home.join("bin/cargo-deny");
+    if !program.exists() {
+        println!("building cargo-deny {CARGO_DENY}, once");
+        let install = "cargo install --locked --debug --quiet --no-default-features cargo-deny";
+        let line = format!("{install} --version {CARGO_DENY} --root {}", home.display());
+        sh(&line, &[("CARGO_PROFILE_DEV_DEBUG", "false")])?;
+    }
+    let status = in_root(&program.to_string_lossy())?
+        .args(DENY.split_whitespace())
+        .status()
+        .context("start cargo-deny")?;
+    anyhow::ensure!(status.success(), "cargo-deny ended with {status}");
+    Ok(())
+}

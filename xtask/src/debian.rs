@@ -1,0 +1,73 @@
+//! The programs that a cluster takes from the machine rather than building them, and the Debian
+//! packages that hold them. Installs what is missing where it may, says what is missing where not.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process::{self, Progress};
+
+/// Program and package. Each talks to the kernel, so the distribution's own build is the one to trust.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("runc", "runc"),
+    ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("conntrack", "conntrack"),
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
+];
+
+/// Makes sure that every program is there.
+pub(crate) fn install(progress: Progress) -> Result<()> {
+    let missing = missing(|program| process::find(program).is_some());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !rustix::process::geteuid().is_root() || process::find("apt-get").is_none() {
+        bail!("missing packages: {list}\ninstall them as root, on Debian: apt-get install {list}");
+    }
+    progress.say(format!("installing Debian packages: {list}"));
+    if apt_install(&missing).is_err() {
+        // A machine that never ran apt has no package lists.
+        process::output(Command::new("apt-get").arg("update")).context("update package lists")?;
+        apt_install(&missing).with_context(|| format!("install {list}"))?;
+    }
+    Ok(())
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    process::output(
+        Command::new("apt-get")
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )?;
+    Ok(())
+}
+
+fn missing(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let mut packages: Vec<_> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    packages.dedup();
+    packages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn package_of_each_missing_program_is_named_once() {
+        assert_eq!(
+            missing(|program| !["nft", "unshare", "nsenter"].contains(&program)),
+            ["nftables", "util-linux"]
+        );
+        assert!(missing(|_| true).is_empty());
+    }
+}

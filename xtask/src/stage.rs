@@ -1,0 +1,131 @@
+//! One stage of a check or a test run: a headline, the work, the time it took, and at the end a
+//! table that says how to run again what failed. It decides nothing about what is run.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::folders;
+
+/// How one stage ended.
+pub(crate) struct Outcome {
+    name: &'static str,
+    took: Duration,
+    /// The command that runs this stage alone; absent where it passed.
+    again: Option<String>,
+}
+
+impl Outcome {
+    /// Runs `work` under a headline; `again` is what a person types to repeat it.
+    pub(crate) fn of(name: &'static str, again: &str, work: impl FnOnce() -> Result<()>) -> Self {
+        let started = begin(name);
+        Self::end(name, again, started, work())
+    }
+
+    /// As [`Outcome::of`], for work that is asynchronous.
+    pub(crate) async fn of_async(
+        name: &'static str,
+        again: &str,
+        work: impl Future<Output = Result<()>>,
+    ) -> Self {
+        let started = begin(name);
+        Self::end(name, again, started, work.await)
+    }
+
+    fn end(name: &'static str, again: &str, started: Instant, result: Result<()>) -> Self {
+        let took = started.elapsed();
+        if let Err(error) = &result {
+            println!("{name}: {error:#}");
+        }
+        Self {
+            name,
+            took,
+            again: result.err().map(|_| again.to_owned()),
+        }
+    }
+}
+
+fn begin(name: &str) -> Instant {
+    println!("\n== {name}");
+    Instant::now()
+}
+
+/// Prints the table; fails where a stage did.
+pub(crate) fn conclude(outcomes: &[Outcome]) -> Result<()> {
+    println!("\n{}", table(outcomes));
+    let failed: Vec<_> = outcomes.iter().filter_map(|o| o.again.as_deref()).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{} of {} stages failed; run again:\n  {}",
+        failed.len(),
+        outcomes.len(),
+        failed.join("\n  ")
+    )
+}
+
+fn table(outcomes: &[Outcome]) -> String {
+    let line = |name: &str, took: Duration, verdict: &str| {
+        format!("{name:<10} {:>7.1} s  {verdict}", took.as_secs_f64())
+    };
+    let total = outcomes.iter().map(|o| o.took).sum();
+    outcomes
+        .iter()
+        .map(|o| line(o.name, o.took, o.again.as_ref().map_or("ok", |_| "FAILED")))
+        .chain([line("total", total, "")])
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Runs a command line, words split at blanks, in the root of the workspace.
+pub(crate) fn sh(line: &str, env: &[(&str, &str)]) -> Result<()> {
+    let mut words = line.split_whitespace();
+    let program = words.next().context("an empty command line")?;
+    let status = in_root(program)?
+        .args(words)
+        .envs(env.iter().copied())
+        .status()
+        .with_context(|| format!("start {program}"))?;
+    if !status.success() {
+        bail!("`{line}` ended with {status}");
+    }
+    Ok(())
+}
+
+/// A command in the root of the workspace, without what `cargo run` told this process about its own
+/// package: build scripts that watch those variables (ring's does) would run again each time.
+pub(crate) fn in_root(program: &str) -> Result<Command> {
+    let mut command = Command::new(program);
+    command.current_dir(folders::workspace()?);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_stage_is_named_with_its_command() {
+        let passed = Outcome::of("fmt", "cargo fmt", || Ok(()));
+        let failed = Outcome::of("docs", "cargo doc", || bail!("broken link"));
+        let error = conclude(&[passed, failed]).expect_err("one stage failed");
+        assert_eq!(
+            error.to_string(),
+            "1 of 2 stages failed; run again:\n  cargo doc"
+        );
+    }
+
+    #[test]
+    fn command_that_fails_is_an_error() {
+        assert!(sh("false", &[]).is_err());
+        assert!(sh("true", &[]).is_ok());
+    }
+}

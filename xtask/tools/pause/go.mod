@@ -1,0 +1,3 @@
+module graceful.dev/xtask/tools/pause
+
+go 1.26.0
