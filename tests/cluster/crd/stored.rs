@@ -214,7 +214,7 @@ async fn whole_status_is_stored_with_fractions_of_a_second() {
         "currentRevision": "chat-a", "updateRevision": "chat-b", "collisionCount": 0,
         "drains": [{
             "pod": "chat-a-x2", "uid": "u", "epoch": "e", "cause": "Rollout", "way": "Readiness",
-            "since": "2026-01-02T03:04:05.678901Z", "heard": "2026-01-02T03:04:06.000000Z",
+            "since": "2026-01-02T03:04:05.678901Z",
             "withdrawn": "2026-01-02T03:04:06.100000Z", "deadline": "2026-01-02T03:09:06.000000Z",
             "outcome": "Silent", "retired": "2026-01-02T03:09:08.000000Z",
         }],
