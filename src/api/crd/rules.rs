@@ -100,12 +100,12 @@ const RULES: &[Rule] = &[
     ),
     rule(
         "spec.selector.matchExpressions[].key",
-        "!self.startsWith('graceful.dev/')",
+        "!self.startsWith('graceful.dev/') && self != 'pod-template-hash'",
         say::SELECTOR_RESERVED,
     ),
     rule(
         "spec.selector.matchLabels",
-        NOT_OURS,
+        "!('pod-template-hash' in self) && self.all(key, !key.startsWith('graceful.dev/'))",
         say::SELECTOR_RESERVED,
     ),
     rule("spec", LABELS_MATCH, say::SELECTOR_MATCHES).about(".template.metadata.labels"),
