@@ -1,8 +1,6 @@
 //! Objects that were stored before a rule was: their status can still be written, so that the operator
 //! can say what is wrong with them.
 
-use std::{future::Future, time::Duration};
-
 use graceful::api::{
     crd,
     v1alpha1::{GracefulDeployment, validate},
@@ -15,7 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Namespace, chat, specs};
+use super::{Namespace, chat, specs, until};
 
 const KIND: &str = "EarlierDeployment";
 const PLURAL: &str = "earlierdeployments";
@@ -61,16 +59,6 @@ fn object(name: &str, patch: &Value) -> DynamicObject {
     serde_json::from_value(object).unwrap()
 }
 
-async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
-    let wait = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let limit = Duration::from_secs(30);
-    tokio::time::timeout(limit, wait).await.unwrap();
-}
-
 #[tokio::test]
 async fn object_stored_before_a_rule_can_be_told_so() {
     let namespace = Namespace::new("earlier").await;
@@ -102,7 +90,12 @@ async fn object_stored_before_a_rule_can_be_told_so() {
     }
 
     apply(definition()).await;
-    until(async || api.create(&dry_run, &nonsense).await.is_err()).await;
+    // Any other error is of the API server's change from the one definition to the other.
+    let is_refused = async || {
+        let result = api.create(&dry_run, &nonsense).await;
+        matches!(result, Err(kube::Error::Api(status)) if status.reason == "Invalid")
+    };
+    until(is_refused).await;
     let params = PatchParams::default();
     for (at, broken) in all_broken.iter().enumerate() {
         let status = Patch::Merge(json!({"status": {"observedGeneration": 1}}));
