@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod inject;
+#[cfg(test)]
+mod rollout;

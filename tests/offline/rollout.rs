@@ -1,0 +1,9 @@
+//! The planner, held to its promises: properties over random observations, and whole rollouts in a
+//! small model of a cluster.
+
+mod decisions;
+mod fixtures;
+mod generators;
+mod judge;
+mod properties;
+mod ranking;
