@@ -2,8 +2,12 @@
 //! small model of a cluster.
 
 mod decisions;
+mod faults;
 mod fixtures;
 mod generators;
 mod judge;
+mod pace;
 mod properties;
 mod ranking;
+mod scenarios;
+mod world;
