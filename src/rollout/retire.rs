@@ -226,13 +226,13 @@ fn withdraw(
 ) {
     for pod in candidates {
         if !pod.is_ready() {
-            if budget.spend_clean_up() {
+            if budget.spend_clean_up(cause) {
                 remember(observation, pod, (cause, DrainWay::Termination), draft);
             }
             continue;
         }
         let is_available = observation.is_available(pod, target.min_ready);
-        if budget.spend_withdrawal(is_available) {
+        if budget.spend_withdrawal(is_available, cause) {
             let way = way(observation, target, pod, draft);
             remember(observation, pod, (cause, way), draft);
         } else {
@@ -390,7 +390,9 @@ fn drop_missing(
     if missing == 0 || draft.scales(revision) || !catches_up(observation, revision, draft) {
         return;
     }
-    let dropped = (0..missing).take_while(|_| budget.spend_clean_up()).count();
+    let dropped = (0..missing)
+        .take_while(|_| budget.spend_clean_up(DrainCause::Rollout))
+        .count();
     if dropped > 0 {
         scale_down(
             observation,

@@ -10,4 +10,5 @@ mod pace;
 mod properties;
 mod ranking;
 mod scenarios;
+mod storms;
 mod world;

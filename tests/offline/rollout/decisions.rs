@@ -168,3 +168,13 @@ fn pod_is_configured_and_asked_in_different_rounds() {
         plan.actions
     );
 }
+
+#[test]
+fn pod_with_the_request_of_a_cancelled_drain_is_not_counted_on() {
+    let back = pod("a").of("old").ready(0).asked("epoch-of-a");
+    let mut seen = replaced(vec![back, pod("b").of("old").ready(0)], Vec::new());
+    seen.pods.truncate(5);
+    seen.revisions[1].replicas = 3;
+    let drains = plan(&seen).status.expect("a status").drains;
+    assert!(drains.iter().all(|drain| drain.uid == "a"), "{drains:?}");
+}

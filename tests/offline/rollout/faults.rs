@@ -255,3 +255,15 @@ fn crash_between_any_two_writes_is_survived_without_surge() {
         (target.max_surge, target.max_unavailable) = (0, 2);
     });
 }
+
+#[test]
+fn broken_revision_can_be_scaled_down() {
+    let mut world = World::new(super::fixtures::target());
+    world.faults.insert("v1".into(), Fault::NeverReady);
+    world.apply("v1");
+    world.run_for(30_000);
+    world.edit(|target| target.replicas = 2);
+    world.run_until("smaller", 60, |world| world.bodies.len() == 2);
+    world.edit(|target| target.replicas = 0);
+    world.settle();
+}

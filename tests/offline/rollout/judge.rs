@@ -127,7 +127,8 @@ impl<'a> Judge<'a> {
             !service.selects.contains(&pod.uid)
                 || service.ready.iter().any(|endpoint| endpoint.id == pod.uid)
         });
-        is_ripe && is_named && !pod.terminating && self.remembered_before(pod).is_none()
+        let is_asked = pod.request.is_some() || self.remembered_before(pod).is_some();
+        is_ripe && is_named && !pod.terminating && !is_asked
     }
 
     pub(super) fn available_before(&self) -> usize {

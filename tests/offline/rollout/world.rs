@@ -4,15 +4,17 @@
 mod cluster;
 mod kubelet;
 mod operator;
+mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use graceful::api::v1alpha1::GracefulDeploymentStatus;
-use graceful::rollout::{Action, NewRevision, Observation, Pod, Revision, Strategy, Target};
+use graceful::rollout::{Action, NewRevision, Pod, Revision, Strategy, Target};
 use jiff::Timestamp;
 
-use super::fixtures::{INJECTED, at_milliseconds, observation, service};
+use super::fixtures::{INJECTED, at_milliseconds};
 use super::ranking;
+use view::View;
 
 /// How long things take, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +102,8 @@ pub(super) enum Event {
     Slices(String),
     Gone(String),
     Wake,
+    /// A watch delivers what happened a while ago.
+    Look,
 }
 
 /// Writes of the operator since the counters were last reset.
@@ -139,9 +143,17 @@ pub(super) struct World {
     pub(super) taken: BTreeSet<String>,
     /// The bounds are checked; off once a fault has moved pods.
     pub(super) is_strict: bool,
+    /// Pods beyond the bounds that have their reason: one deleted by name is replaced before its
+    /// ReplicaSet is scaled, and one whose drain is cancelled was there anyway.
+    pub(super) spare: usize,
+    /// By how many milliseconds the operator's watches lag: pods, ReplicaSets, EndpointSlices.
+    pub(super) lag: [i64; 3],
+    past: VecDeque<View>,
     /// Events that the operator told, as `Reason: message`.
     pub(super) told: Vec<String>,
     pub(super) generation: i64,
+    /// Most pods that the user allowed, now or before the last change: a ReplicaSet may be at work.
+    ceiling: u32,
     named: BTreeSet<String>,
     queue: BTreeMap<(i64, u64), Event>,
     counter: u64,
@@ -152,6 +164,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(target: Target) -> Self {
+        let ceiling = target.replicas + target.max_surge;
         Self {
             now: 0,
             pace: Pace::default(),
@@ -166,8 +179,12 @@ impl World {
             taken: BTreeSet::new(),
             crash_after: None,
             is_strict: true,
+            spare: 0,
+            lag: [0; 3],
+            past: VecDeque::new(),
             told: Vec::new(),
             generation: 0,
+            ceiling,
             named: BTreeSet::new(),
             queue: BTreeMap::new(),
             counter: 0,
@@ -192,6 +209,9 @@ impl World {
     pub(super) fn edit(&mut self, change: impl FnOnce(&mut Target)) {
         self.generation += 1;
         change(&mut self.target);
+        self.ceiling = self
+            .ceiling
+            .max(self.target.replicas + self.target.max_surge);
         self.say(&format!("user: {:?}", self.target));
     }
 
@@ -234,8 +254,12 @@ impl World {
             }
             self.now = self.now.max(entry.key().0);
             let event = entry.remove();
+            if matches!(event, Event::Look) {
+                continue;
+            }
             self.happen(event);
             self.check();
+            self.remember_view();
         }
         self.now = end;
     }
@@ -294,36 +318,12 @@ impl World {
         self.status.drains.iter().find(|drain| drain.uid == uid)
     }
 
-    pub(super) fn see(&mut self) -> Observation {
-        let mut seen = observation(self.target.clone(), self.time());
-        seen.entropy = self.chance();
-        seen.generation = self.generation;
-        seen.wanted = self.wanted.clone();
-        if let Some(collisions) = self.status.collision_count {
-            seen.wanted.name = format!("{}-{collisions}", self.wanted.name);
-        }
-        seen.wanted.name_taken = self.taken.contains(&seen.wanted.name);
-        seen.revisions.clone_from(&self.sets);
-        seen.pods = self.bodies.iter().map(|body| body.pod.clone()).collect();
-        let mut web = service("web");
-        for pod in &seen.pods {
-            web.selects.insert(pod.uid.clone());
-            if self.named.contains(&pod.uid) {
-                web.ready.push(graceful::rollout::Endpoint {
-                    id: pod.uid.clone(),
-                    node: pod.node.clone(),
-                });
-            }
-        }
-        seen.services.push(web);
-        seen.previous = self.status.clone();
-        seen
-    }
-
     /// Safety, by the truth and not by the planner's counts.
     pub(super) fn check(&mut self) {
-        let is_available =
-            |body: &&Body| self.is_serving(&body.pod) && self.drain_of(&body.pod.uid).is_none();
+        let is_available = |body: &&Body| {
+            let is_wanted = body.pod.request.is_none() && self.drain_of(&body.pod.uid).is_none();
+            is_wanted && self.is_serving(&body.pod)
+        };
         let serving = self.bodies.iter().filter(is_available).count();
         let minimum = self
             .target

@@ -91,7 +91,7 @@ impl World {
         let live = active
             .filter(|body| self.drain_of(&body.pod.uid).is_none())
             .count();
-        let maximum = (self.target.replicas + self.target.max_surge) as usize;
+        let maximum = self.ceiling as usize + self.spare;
         if self.is_strict && live > maximum {
             self.fail(&format!("{live} starting and available, at most {maximum}"));
         }
@@ -135,6 +135,17 @@ impl World {
     pub(in crate::rollout) fn delete_by_hand(&mut self, uid: &str) {
         self.serving = 0;
         self.delete(uid, "hand");
+    }
+
+    /// Somebody takes every mark of ours off a pod.
+    pub(in crate::rollout) fn undo_by_hand(&mut self, uid: &str) {
+        self.say(&format!("{uid}: unmarked by hand"));
+        self.touch(uid, |body| {
+            body.pod.request = None;
+            body.pod.is_marked = false;
+            body.pod.deletion_cost = 0;
+        });
+        self.schedule(self.pace.hear, Event::Hear(uid.into()));
     }
 
     /// A node goes, and takes its pods along; the garbage collector finds them after 40 s.

@@ -1,6 +1,7 @@
 //! The operator's hands: writes the status first, then carries the actions out one by one, each only on
 //! the version that was seen, and can crash between any two.
 
+use graceful::api::reason::Reason;
 use graceful::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus};
 use graceful::api::{COST_DRAINING, COST_NEXT};
 use graceful::rollout::{ObjectRef, Plan, Request, plan};
@@ -30,7 +31,11 @@ impl World {
                 }
                 return;
             }
-            self.carry_out(plan);
+            if !self.carry_out(plan) {
+                // A conflict is a reason to look again, once there is something new to see.
+                self.schedule(20, Event::Wake);
+                return;
+            }
             self.pass(0);
         }
         self.fail("the operator never rests");
@@ -45,12 +50,13 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, plan: Plan) {
+    /// False where an object was another one than was seen.
+    fn carry_out(&mut self, plan: Plan) -> bool {
         if let Some(status) = plan.status
             && status != self.status
         {
             if self.crashes() {
-                return;
+                return true;
             }
             if remembers(&status) == remembers(&self.status) {
                 self.writes.counts += 1;
@@ -60,18 +66,24 @@ impl World {
             self.status = status;
             for event in plan.events {
                 self.say(&format!("event: {} {}", event.reason, event.message));
+                self.spare += usize::from(event.reason == Reason::DrainCancelled);
                 self.told
                     .push(format!("{}: {}", event.reason, event.message));
             }
             self.pass(self.pace.write);
         }
         for action in plan.actions {
-            if self.crashes() || !self.act(&action) {
-                return;
+            if self.crashes() {
+                return true;
+            }
+            if !self.act(&action) {
+                return false;
             }
             self.check();
+            self.remember_view();
             self.pass(self.pace.write);
         }
+        true
     }
 
     /// The operator dies here and is back three seconds later.
@@ -97,6 +109,9 @@ impl World {
                 number,
                 replicas,
             } => {
+                if self.sets.iter().any(|set| set.name == *name) {
+                    return false;
+                }
                 self.writes.sets += 1;
                 let mut set = revision(name, *number, *replicas);
                 (set.settled, set.counted, set.counted_ready) = (false, 0, 0);
@@ -206,6 +221,7 @@ impl World {
             }),
             Action::DeletePod { .. } => {
                 self.judge_leaving(&uid);
+                self.spare += 1;
                 self.delete(&uid, "the operator");
             }
             _ => self.touch(&uid, |body| body.pod.config = settings),
