@@ -279,11 +279,12 @@ impl Observation {
     }
 
     /// Ready for minReadySeconds, named ready by every Service that selects it, neither draining nor
-    /// terminating.
+    /// terminating. A pod that still carries the request of a cancelled drain may turn NotReady yet.
     #[must_use]
     pub fn is_available(&self, pod: &Pod, min_ready: Duration) -> bool {
         !pod.terminating
             && self.drain_of(pod).is_none()
+            && pod.request.is_none()
             && self
                 .ripens(pod, min_ready)
                 .is_some_and(|ripe| ripe <= self.now)
