@@ -76,9 +76,16 @@ pub(super) fn patch(
     read: &GracefulDeploymentStatus,
     next: &GracefulDeploymentStatus,
 ) -> Value {
+    let next = json!(next);
+    let mut status = difference(&json!(read), &next);
+    if let (Some(status), Some(next)) = (status.as_object_mut(), next.as_object()) {
+        // A counter that was never written reads as 0, and would stay unwritten as long as it is.
+        let counters = next.iter().filter(|(_, value)| value.is_number());
+        status.extend(counters.map(|(key, value)| (key.clone(), value.clone())));
+    }
     json!({
         "metadata": {"uid": object.uid(), "resourceVersion": object.resource_version()},
-        "status": difference(&json!(read), &json!(next)),
+        "status": status,
     })
 }
 
@@ -225,6 +232,20 @@ mod tests {
         let mut generation = read.clone();
         generation.observed_generation = 7;
         assert_eq!(decide(&read, &generation, JUST_NOW), Writing::Now);
+    }
+
+    #[test]
+    fn a_counter_of_zero_is_written() {
+        let object = serde_json::json!({
+            "apiVersion": "graceful.dev/v1alpha1", "kind": "GracefulDeployment",
+            "metadata": {"name": "a", "uid": "u", "resourceVersion": "7"},
+            "spec": {"selector": {}, "template": {}},
+        });
+        let object: GracefulDeployment = serde_json::from_value(object).unwrap();
+        let read = status(json!({}));
+        let patch = patch(&object, &read, &status(json!({"replicas": 3})));
+        assert_eq!(patch["status"]["drainingReplicas"], 0);
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
     }
 
     #[test]
