@@ -36,7 +36,7 @@ pub(super) fn decide(
     if json!(read) == json!(next) {
         return Writing::Nothing;
     }
-    if json!(essence(read)) != json!(essence(next)) {
+    if json!(essence(read, next)) != json!(essence(next, read)) {
         return Writing::Now;
     }
     match age {
@@ -46,7 +46,14 @@ pub(super) fn decide(
 }
 
 /// What others act on, or what we ourselves go on from.
-fn essence(status: &GracefulDeploymentStatus) -> GracefulDeploymentStatus {
+fn essence(
+    status: &GracefulDeploymentStatus,
+    other: &GracefulDeploymentStatus,
+) -> GracefulDeploymentStatus {
+    // A pod that was given up and is gone needs no memory, and no haste to forget it.
+    let is_known = |uid: &str| other.drains.iter().any(|drain| drain.uid == uid);
+    let drains = status.drains.iter();
+    let drains = drains.filter(|drain| drain.retired.is_none() || is_known(&drain.uid));
     let mut rollout = status.last_rollout.clone();
     if let Some(rollout) = &mut rollout {
         rollout.progressed = rollout.started.clone();
@@ -63,7 +70,7 @@ fn essence(status: &GracefulDeploymentStatus) -> GracefulDeploymentStatus {
         current_revision: status.current_revision.clone(),
         update_revision: status.update_revision.clone(),
         collision_count: status.collision_count,
-        drains: status.drains.clone(),
+        drains: drains.cloned().collect(),
         last_rollout: rollout,
         conditions: conditions.collect(),
         ..GracefulDeploymentStatus::default()
@@ -232,6 +239,25 @@ mod tests {
         let mut generation = read.clone();
         generation.observed_generation = 7;
         assert_eq!(decide(&read, &generation, JUST_NOW), Writing::Now);
+    }
+
+    #[test]
+    fn the_memory_of_a_pod_that_left_is_forgotten_without_haste() {
+        let drain = |retired: Option<&str>| {
+            let mut drain = json!({
+                "pod": "a", "uid": "u", "epoch": "e", "cause": "Rollout", "way": "Readiness",
+                "since": "2026-01-01T00:00:00.000000Z",
+            });
+            if let Some(retired) = retired {
+                drain["retired"] = json!(retired);
+            }
+            status(json!({"drains": [drain]}))
+        };
+        let (none, asked) = (status(json!({})), drain(None));
+        let given_up = drain(Some("2026-01-01T00:00:00.000000Z"));
+        assert!(matches!(decide(&given_up, &none, JUST_NOW), Writing::Later(_)));
+        assert_eq!(decide(&asked, &given_up, JUST_NOW), Writing::Now);
+        assert_eq!(decide(&asked, &none, JUST_NOW), Writing::Now);
     }
 
     #[test]
