@@ -141,7 +141,11 @@ async fn reconcile_unreadable(
 ) -> Result<Requeue, Error> {
     let is_known = |notes: &mut Notes| notes.unreadable.as_deref() == Some(error);
     if !context.memory.of(key, is_known) {
-        report_unreadable(&context.calls(), object, error).await?;
+        match report_unreadable(&context.calls(), object, error).await {
+            // What no client can read, the API server may not take a status for; the Event says it.
+            Err(error) if error.is_invalid() => debug!("the status cannot be written either"),
+            other => other?,
+        }
         let remember = |notes: &mut Notes| notes.unreadable = Some(error.to_owned());
         context.memory.of(key, remember);
     }
