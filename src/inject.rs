@@ -71,7 +71,7 @@ pub fn inject(template: &Value, injection: &Injection<'_>) -> Result<Injected, R
     let grace = grace::of_pod(&pod, &hooks, injection)?;
     let probes = probes::inject(&mut draft, &pod, injection)?;
     for (container, hook) in draft.containers.iter_mut().zip(&hooks) {
-        hook.inject(container, pod.spec.host_network);
+        hook.inject(container);
         agent::mount(container);
     }
     draft

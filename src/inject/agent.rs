@@ -16,9 +16,6 @@ use crate::api::{
 pub(super) const TOKEN_VOLUME: &str = "graceful-no-token";
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Tells the agent that the sockets it sees are the whole node's, so that they confirm nothing.
-pub(super) const HOST_NETWORK: &str = "--hostnetwork";
-
 /// The user of the agent's image. Written into the pod only where the pod says root for all, which
 /// the agent would inherit: some clusters (OpenShift) choose the user themselves and refuse another.
 const USER: i64 = 65532;
@@ -79,7 +76,7 @@ fn container(pod: &Pod, injection: &Injection<'_>, port: Option<u16>) -> Object 
                 json!([{"name": AGENT, "containerPort": port, "protocol": "TCP"}]),
             );
         }
-        None => drop(set("args", json!(["serve", HOST_NETWORK]))),
+        None => drop(set("args", json!(["serve"]))),
     }
     set(
         "env",

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Refusal;
-use super::agent::HOST_NETWORK;
 use super::draft::child;
 use super::hash::canonical;
 use super::pod::{At, Container, Object, read};
@@ -67,22 +66,19 @@ impl Hook {
     }
 
     /// Replaces the container's hook by ours, which runs theirs when the drain is over.
-    pub(super) fn inject(&self, container: &mut Object, host_network: bool) {
+    pub(super) fn inject(&self, container: &mut Object) {
         if let Some(lifecycle) = child(container, "lifecycle") {
             lifecycle.insert(
                 "preStop".into(),
-                json!({"exec": {"command": self.command(host_network)}}),
+                json!({"exec": {"command": self.command()}}),
             );
         }
     }
 
     /// `prestop`, then at most one of the agent's three ways to say what the user's hook does: last,
     /// because all that follows `--then-exec` is the user's.
-    fn command(&self, host_network: bool) -> Vec<String> {
+    fn command(&self) -> Vec<String> {
         let mut command = vec![format!("{AGENT_PATH}/{AGENT}"), "prestop".into()];
-        if host_network {
-            command.push(HOST_NETWORK.into());
-        }
         match self {
             Self::None => {}
             Self::Exec(then) => {

@@ -255,3 +255,54 @@ fn print_status(select: &Select, json: bool) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Args {
+        Command::try_parse_from(line.split(' ')).unwrap().args
+    }
+
+    #[test]
+    fn arguments_of_kubectl_are_passed_on_untouched() {
+        let args = parse("cluster --name x kubectl get pods -o wide --namespace a --name y -- z");
+        let Subcommand::Kubectl { arguments } = args.command else {
+            panic!("not kubectl");
+        };
+        assert_eq!(args.select.name, "x");
+        assert_eq!(
+            arguments.join(std::ffi::OsStr::new(" ")),
+            "get pods -o wide --namespace a --name y -- z"
+        );
+        let Subcommand::Kubectl { arguments } = parse("cluster kubectl -n a get pods").command
+        else {
+            panic!("not kubectl");
+        };
+        assert_eq!(arguments.join(std::ffi::OsStr::new(" ")), "-n a get pods");
+    }
+
+    #[test]
+    fn command_to_run_may_follow_two_dashes() {
+        let Subcommand::Run { command } = parse("cluster run --name x -- sh -c true").command
+        else {
+            panic!("not run");
+        };
+        assert_eq!(command.join(std::ffi::OsStr::new(" ")), "sh -c true");
+    }
+
+    #[test]
+    fn name_may_stand_on_either_side() {
+        assert_eq!(parse("cluster --name x down").select.name, "x");
+        assert_eq!(parse("cluster down --name x").select.name, "x");
+        assert_eq!(parse("cluster down").select.name, "graceful");
+    }
+}

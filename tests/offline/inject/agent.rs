@@ -42,19 +42,12 @@ fn agent_opens_no_port_of_the_node() {
     let template = pod(json!({"hostNetwork": true, "containers": [app(json!({}))]}));
     let injected = Settings::default().inject(&template).unwrap();
     let agent = &injected.template["spec"]["initContainers"][0];
-    assert_eq!(agent["args"], json!(["serve", "--hostnetwork"]));
+    assert_eq!(agent["args"], json!(["serve"]));
     assert_eq!(
         agent["readinessProbe"]["exec"]["command"],
         json!(["/graceful-agent", "ready"])
     );
     assert_eq!(agent["ports"], Value::Null);
-    let hook = &injected.template["spec"]["containers"][0]["lifecycle"]["preStop"];
-    let command = [
-        "/graceful.dev/agent/graceful-agent",
-        "prestop",
-        "--hostnetwork",
-    ];
-    assert_eq!(hook["exec"]["command"], json!(command));
     assert_eq!(Summary::parse(&injected.summary).unwrap().port, None);
 }
 

@@ -78,8 +78,7 @@ fn clean(container: &mut Value, summary: &Summary) {
     let command: Vec<String> =
         serde_json::from_value(container["lifecycle"]["preStop"]["exec"]["command"].clone())
             .unwrap_or_default();
-    let words = command.iter().map(String::as_str);
-    let words: Vec<&str> = words.filter(|word| *word != "--hostnetwork").collect();
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let own = match words.as_slice() {
         [_, "prestop"] => Value::Null,
         [_, "prestop", "--then-exec", command @ ..] => json!({"exec": {"command": command}}),

@@ -10,8 +10,15 @@ use anyhow::{Context as _, Result};
 
 use crate::process;
 
-/// What a kubelet wants to account and limit.
-const CONTROLLERS: [&str; 6] = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
+/// What a kubelet accounts and limits, and whether it refuses to start without.
+const CONTROLLERS: [(&str, bool); 6] = [
+    ("cpu", true),
+    ("cpuset", true),
+    ("memory", true),
+    ("pids", true),
+    ("io", false),
+    ("hugetlb", false),
+];
 
 /// A mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,24 +110,27 @@ fn make_folder(group: &Path) -> io::Result<()> {
     }
 }
 
-/// Lets the children of a version 2 group use the controllers that it has.
+/// Lets the children of a version 2 group use the controllers that it has. None is missed where the
+/// group has none at all: then version 1 has taken them.
 fn enable_controllers(group: &Path) -> Result<()> {
-    let has = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
-    let switches: Vec<String> = CONTROLLERS
-        .iter()
-        .filter(|controller| has.split_whitespace().any(|name| name == **controller))
-        .map(|controller| format!("+{controller}"))
-        .collect();
-    if switches.is_empty() {
-        return Ok(());
-    }
+    let read = |file: &str| fs::read_to_string(group.join(file)).unwrap_or_default();
+    let has = read("cgroup.controllers");
+    let enabled = read("cgroup.subtree_control");
     let control = group.join("cgroup.subtree_control");
-    let enable = || fs::write(&control, switches.join(" "));
-    if enable().is_err() {
+    for (controller, is_needed) in CONTROLLERS {
+        let lists = |list: &str| list.split_whitespace().any(|name| name == controller);
+        if !lists(&has) || lists(&enabled) {
+            continue;
+        }
+        // One at a time: the kernel takes all of a write or nothing.
+        let enable = || fs::write(&control, format!("+{controller}"));
+        if enable().is_ok() || !is_needed {
+            continue;
+        }
         // A container's root group has processes, and a group with processes may not have children
         // with controllers (cgroup-v2.rst, "no internal processes"). Docker in Docker steps aside too.
         step_aside(group)?;
-        enable().with_context(|| format!("enable controllers in {}", control.display()))?;
+        enable().with_context(|| format!("enable {controller} in {}", control.display()))?;
     }
     Ok(())
 }
@@ -167,6 +177,19 @@ mod tests {
         );
         assert_eq!(found.len(), 3);
         assert_eq!(found.iter().filter(|h| h.is_v2).count(), 1);
+    }
+
+    #[test]
+    fn controllers_that_are_off_are_turned_on() {
+        let group = std::env::temp_dir().join(format!("graceful-cgroup-{}", std::process::id()));
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("cgroup.controllers"), "cpuset cpu memory rdma\n").unwrap();
+        fs::write(group.join("cgroup.subtree_control"), "cpuset cpu\n").unwrap();
+        enable_controllers(&group).unwrap();
+        // Only the last write is left in an ordinary file.
+        let written = fs::read_to_string(group.join("cgroup.subtree_control")).unwrap();
+        fs::remove_dir_all(&group).unwrap();
+        assert_eq!(written, "+memory");
     }
 
     #[test]

@@ -104,6 +104,10 @@ pub(super) fn controller_manager() -> Component {
                 "service-account-private-key-file",
                 &inside("pki/service-accounts.key"),
             ),
+            // By default 20 a second: it makes an account for each controller first, and the one of
+            // the namespace default, which every pod needs, had to wait four seconds for its turn.
+            ("kube-api-qps", "200"),
+            ("kube-api-burst", "200"),
             ("cluster-signing-cert-file", &inside("pki/ca.crt")),
             ("cluster-signing-key-file", &inside("pki/ca.key")),
         ]),

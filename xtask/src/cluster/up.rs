@@ -25,8 +25,8 @@ pub(super) fn up(cluster: &Local, nodes: u8, progress: Progress) -> Result<()> {
         bail!("--nodes {nodes}: 1 or {MAX_NODES} are possible");
     }
     let _lock = lock(cluster)?;
-    if is_up(cluster, nodes, progress)? {
-        return Ok(());
+    if cluster.is_up()? {
+        return already_up(cluster, nodes, progress);
     }
     if let Some(why) = no_namespaces() {
         down::clean(cluster).context("clean up after an earlier cluster")?;
@@ -84,29 +84,21 @@ pub(super) fn lock(cluster: &Local) -> Result<File> {
     }
 }
 
-fn is_up(cluster: &Local, nodes: u8, progress: Progress) -> Result<bool> {
-    if !cluster.is_up()? {
-        return Ok(false);
+/// A cluster that was started before: its starter may have been killed while it waited.
+fn already_up(cluster: &Local, nodes: u8, progress: Progress) -> Result<()> {
+    let name = &cluster.name;
+    let has = cluster.settings()?.nodes;
+    if has != nodes {
+        bail!("the cluster {name} is up with {has} node(s), not {nodes}: take it down first");
     }
-    let settings = cluster.settings()?;
-    if settings.nodes != nodes {
-        bail!(
-            "the cluster {} is up with {} node(s): take it down first",
-            cluster.name,
-            settings.nodes
-        );
-    }
-    let status = status::of(cluster)?;
-    if !status.ready {
-        bail!(
-            "the cluster {} is up but not ready ({}): take it down first, logs are in {}",
-            cluster.name,
-            status.why(),
+    wait_until_ready(cluster, progress).with_context(|| {
+        format!(
+            "the cluster {name} is up but not ready: take it down first, logs are in {}",
             cluster.logs().display()
-        );
-    }
-    progress.say(format!("the cluster {} is up already", cluster.name));
-    Ok(true)
+        )
+    })?;
+    progress.say(format!("the cluster {name} is up already"));
+    Ok(())
 }
 
 fn prepare(cluster: &Local, nodes: u8, programs: &[(&str, std::path::PathBuf)]) -> Result<()> {
@@ -218,28 +210,26 @@ fn wait_until_ready(cluster: &Local, progress: Progress) -> Result<()> {
     let log = cluster.logs().join("supervisor.log");
     let mut said = 0;
     let mut why = String::new();
-    process::wait_for("the cluster to be ready", PATIENCE, || {
+    let outcome = process::wait_for("the cluster to be ready", PATIENCE, || {
+        let status = status::of(cluster)?;
+        if status.ready {
+            return Ok(Some(()));
+        }
         let text = fs::read_to_string(&log).unwrap_or_default();
         for line in text.lines().skip(said) {
             // The supervisor's own time is of no use here.
             progress.say(line.split_once("] ").map_or(line, |(_, what)| what));
         }
         said = text.lines().count();
-        if cluster.supervisor()?.is_none() {
+        if !status.up {
             bail!("the cluster's first process ended");
         }
-        let status = status::of(cluster)?;
         if let Some(ended) = status.ended.first() {
             let log = cluster.logs().join(format!("{}.log", ended.component));
-            bail!(
-                "{} ended with {}\n{}",
-                ended.component,
-                ended.how,
-                process::last_lines_of(&log, 10)
-            );
+            bail!("{}\n{}", status.why(), process::last_lines_of(&log, 10));
         }
         why = status.why();
-        Ok(status.ready.then_some(()))
-    })
-    .with_context(|| why.clone())
+        Ok(None)
+    });
+    outcome.with_context(|| why)
 }

@@ -107,3 +107,46 @@ pub(super) struct Verdicts {
 pub(super) fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10.0).round() / 10.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Cause, Kind};
+
+    #[test]
+    fn json_has_the_names_that_others_read() {
+        let verdict = Verdict {
+            name: Arm::DeploymentSleep,
+            requests: 3,
+            lost: 1,
+            lost_by: BTreeMap::from([(Kind::KeepAlive, BTreeMap::from([(Cause::ServerError, 1)]))]),
+            ready_seconds: Some(2.5),
+            gone_seconds: None,
+        };
+        let json = serde_json::to_value(Verdicts {
+            arms: vec![verdict],
+        })
+        .unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"arms": [{
+                "name": "deployment-sleep",
+                "requests": 3,
+                "lost": 1,
+                "lostBy": {"keepAlive": {"5xx": 1}},
+                "readySeconds": 2.5,
+                "goneSeconds": null,
+            }]})
+        );
+    }
+
+    #[test]
+    fn each_arm_has_its_manifest() {
+        for arm in Arm::ALL {
+            let path = format!("../examples/go-net-http/{}.yaml", arm.name());
+            let manifest = std::fs::read_to_string(path).unwrap();
+            assert!(manifest.contains(&format!("app: {}", arm.app())));
+            assert_eq!(Arm::of_app(&arm.app()), Some(arm));
+        }
+    }
+}

@@ -126,6 +126,8 @@ impl Break {
     /// Whether the connection ended before a byte of the request left. Every HTTP client sends such
     /// a request again, so it is nobody's loss.
     pub(super) fn is_unsent(&self) -> bool {
-        self.phase == Phase::Answer && self.sign == Sign::Closed && self.sent == 0
+        self.phase == Phase::Answer
+            && matches!(self.sign, Sign::Closed | Sign::Reset)
+            && self.sent == 0
     }
 }

@@ -25,6 +25,7 @@ enum Manner {
     WrongEcho,
     StreamWithoutEnd,
     CloseAfterEach,
+    ResetAfterEach,
     CloseAtSecond,
 }
 
@@ -77,8 +78,11 @@ async fn serve(mut stream: TcpStream, manner: Manner) -> io::Result<()> {
             }
             Manner::WrongEcho => stream.write_all(&echo(b"somebody else's")).await?,
             Manner::StreamWithoutEnd => stream.write_all(&echo(b"0\n1\n2\n")).await?,
-            Manner::CloseAfterEach => {
+            Manner::CloseAfterEach | Manner::ResetAfterEach => {
                 stream.write_all(&echo(&body)).await?;
+                if matches!(manner, Manner::ResetAfterEach) {
+                    stream.set_zero_linger()?;
+                }
                 return Ok(());
             }
             Manner::CloseAtSecond if exchange == 1 => return Ok(()),
@@ -252,10 +256,12 @@ async fn body_of_another_request_is_noticed() {
 
 #[tokio::test]
 async fn close_between_two_requests_is_no_loss() {
-    let report = load(server(Manner::CloseAfterEach).await, 10, keep_alive()).await;
-    assert_eq!((report.requests, report.lost), (10, 0));
-    assert_eq!(report.connects, 10);
-    assert_eq!(report.closed_idle, 8);
+    for manner in [Manner::CloseAfterEach, Manner::ResetAfterEach] {
+        let report = load(server(manner).await, 10, keep_alive()).await;
+        assert_eq!((report.requests, report.lost), (10, 0));
+        assert_eq!(report.connects, 10);
+        assert_eq!(report.closed_idle, 8);
+    }
 }
 
 #[tokio::test]
