@@ -218,6 +218,7 @@ fn labelled(template: &Value, hash: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::v1alpha1::Drain;
 
     fn seen() -> ObjectRef {
         ObjectRef {
@@ -234,7 +235,7 @@ mod tests {
     fn request() -> DrainRequest {
         DrainRequest {
             epoch: "e".into(),
-            drain: Default::default(),
+            drain: Drain::default(),
         }
     }
 
