@@ -76,9 +76,15 @@ pub(super) fn cancel(
         })
         .collect();
     warm.sort_by_key(|pod| pod.agent.restarts);
-    let missing = target.replicas.saturating_sub(budget.updated);
+    // Paused, other revisions' pods make up the wanted number too.
+    let wanted = if target.paused {
+        budget.total
+    } else {
+        budget.updated
+    };
+    let missing = target.replicas.saturating_sub(wanted);
     for pod in warm.into_iter().take(missing as usize) {
-        draft.drains.retain(|drain| drain.uid != pod.uid);
+        draft.forget(pod);
         budget.take_back();
         draft.tell(
             false,
@@ -106,6 +112,14 @@ fn follow_readiness(
         .request
         .as_ref()
         .is_some_and(|request| request.settings == target.drain_settings);
+    // Somebody took the request off a drained pod: it serves again, and its drain starts over.
+    if !is_asked && drain.outcome.is_some_and(is_reported) {
+        drain.epoch = retire::epoch(observation, pod);
+        drain.since = MicroTime(observation.now);
+        (drain.withdrawn, drain.deadline) = (None, None);
+        (drain.outcome, drain.retired) = (None, None);
+        return;
+    }
     // What was true when the drain was decided may be no more: the pod may have become the last that
     // serves.
     if !is_asked && drain.outcome.is_none() {
@@ -114,12 +128,10 @@ fn follow_readiness(
             return;
         }
     }
-    if !(is_asked && is_current) && drain.outcome.is_none() {
-        draft.actions.push(Action::RequestDrain {
-            pod: pod.into(),
-            epoch: drain.epoch.clone(),
-        });
-    }
+    let request = Action::RequestDrain {
+        pod: pod.into(),
+        epoch: drain.epoch.clone(),
+    };
     if is_asked {
         note_withdrawal(observation, target, pod, drain, draft);
     }
@@ -131,6 +143,9 @@ fn follow_readiness(
     }
     if drain.outcome.is_none() {
         note_outcome(observation, target, pod, drain, draft);
+    }
+    if drain.outcome.is_none() && !(is_asked && is_current) {
+        draft.actions.push(request);
     }
 }
 
@@ -148,7 +163,7 @@ fn note_withdrawal(
         drain
             .deadline
             .get_or_insert(MicroTime(after(withdrawn, target.drain_timeout)));
-    } else if drain.withdrawn.is_some() && !observation.is_withdrawn(pod) {
+    } else if drain.withdrawn.is_some() && (pod.is_ready() || !observation.is_withdrawn(pod)) {
         // Back in an EndpointSlice: routes start to learn again, the deadline does not.
         drain.withdrawn = None;
     } else if !has_heard && drain.outcome.is_none() {
@@ -200,18 +215,25 @@ fn note_outcome(
             drain.epoch = retire::epoch(observation, pod);
             drain.since = MicroTime(observation.now);
         } else {
-            draft.wake_at(lost);
+            hold_for_drain(pod, drain, lost.min(overdue), draft);
         }
     } else {
-        let deadline = drain.deadline.as_ref().map(|deadline| deadline.0);
-        draft.hold_until(
-            overdue,
-            Hold::Draining {
-                pod: pod.name.clone(),
-                deadline,
-            },
-        );
+        hold_for_drain(pod, drain, overdue, draft);
     }
+}
+
+fn hold_for_drain(pod: &Pod, drain: &DrainRecord, until: Timestamp, draft: &mut Draft) {
+    let deadline = drain.deadline.as_ref().map(|deadline| deadline.0);
+    let pod = pod.name.clone();
+    draft.hold_until(until, Hold::Draining { pod, deadline });
+}
+
+/// The agent itself said how the drain ended.
+fn is_reported(end: DrainEnd) -> bool {
+    matches!(
+        end,
+        DrainEnd::Drained | DrainEnd::TimedOut | DrainEnd::Unresponsive
+    )
 }
 
 /// When a receipt that must have been written is taken for lost.
