@@ -107,6 +107,7 @@ async fn four_steps(
         calls: context.calls(),
         objects,
         wanted: wanted.as_ref().ok(),
+        now: observation.now,
     };
     let acts = actor.act(&plan.actions).await;
     let reported = report(&actor, &plan, &acts.errors, recalled.reported).await;

@@ -236,6 +236,7 @@ mod tests {
         DrainRequest {
             epoch: "e".into(),
             drain: Drain::default(),
+            asked: None,
         }
     }
 
