@@ -5,6 +5,7 @@ mod act;
 mod args;
 mod caches;
 mod clock;
+mod echo;
 mod error;
 mod memory;
 mod metrics;

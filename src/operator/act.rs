@@ -147,7 +147,7 @@ impl Actor<'_> {
                 };
                 body::request_drain(seen, pod, &request)
             }
-            Action::CancelDrain { .. } => body::cancel_drain(seen, pod),
+            Action::CancelDrain { .. } => body::cancel_drain(seen, pod, self.now),
             Action::SetDeletionCost { .. } => body::set_deletion_cost(seen, pod),
             _ => body::configure_pod(seen, &self.config()),
         };

@@ -102,7 +102,11 @@ async fn four_steps(
     let seen = seen.map_err(Clone::clone);
     let mut observation = observe(objects, seen, recalled.now, random());
     postpone(&mut observation.previous, recalled.ahead);
-    let plan = plan(&observation);
+    let mut plan = plan(&observation);
+    let unheard = context.memory.of(key, |notes| {
+        let unheard = notes.echoes.unheard(objects, Instant::now());
+        unheard.tell(&mut plan.actions, &mut notes.echoes)
+    });
     let actor = Actor {
         calls: context.calls(),
         objects,
@@ -128,7 +132,8 @@ async fn four_steps(
     if let Some(error) = acts.errors.into_iter().next() {
         return Err(error);
     }
-    let again = reported?.again.into_iter().chain(is_taken.then_some(SOON));
+    let again = [reported?.again, is_taken.then_some(SOON), unheard];
+    let again = again.into_iter().flatten();
     context.memory.of(key, |notes| notes.failures = 0);
     Ok(Requeue::requeue(next_look(&plan, recalled.now, again)))
 }
