@@ -19,6 +19,10 @@ use crate::api::v1alpha1::{DrainEnd, DrainRecord, DrainWay};
 /// a kubelet that restarts another container of the pod tells it only afterwards.
 pub(super) const HEARING: Duration = Duration::from_secs(10);
 
+/// An agent that has not heard by then is asked again. Twice what it usually takes with a busy
+/// kubelet; sooner would cost writes, later the pod's time.
+const ECHO: Duration = Duration::from_secs(2);
+
 /// For how long after the deadline the agent's own word on how the drain ended is waited for.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -144,7 +148,8 @@ fn follow_readiness(
     if drain.outcome.is_none() {
         note_outcome(observation, target, pod, drain, draft);
     }
-    if drain.outcome.is_none() && !(is_asked && is_current) {
+    let is_lost = is_asked && is_lost(observation, pod, drain, draft);
+    if drain.outcome.is_none() && (!(is_asked && is_current) || is_lost) {
         draft.actions.push(request);
     }
 }
@@ -177,6 +182,26 @@ fn note_withdrawal(
             draft.wake_at(after(since, HEARING));
         }
     }
+}
+
+/// The agent has not heard of the request for so long that it is asked again. The kubelet rewrites
+/// the file with any change of an annotation, but one that comes while it writes for an earlier
+/// change is lost until its next full sync (MarkRemountRequired in its volume manager's cache).
+fn is_lost(observation: &Observation, pod: &Pod, drain: &DrainRecord, draft: &mut Draft) -> bool {
+    let has_heard = !pod.agent.ready || pod.receipt(&drain.epoch).is_some();
+    let Some(asked) = pod.request.as_ref().and_then(|request| request.asked) else {
+        return false;
+    };
+    if has_heard || drain.outcome.is_some() {
+        return false;
+    }
+    // Doubled each time: a kubelet that is busy with the pod hears no sooner for being asked more.
+    let waited = Duration::try_from(asked.duration_since(drain.since.0)).unwrap_or_default();
+    let again = after(asked, waited.max(ECHO));
+    if again > observation.now {
+        draft.wake_at(again);
+    }
+    again <= observation.now
 }
 
 fn note_outcome(

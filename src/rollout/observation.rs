@@ -141,6 +141,8 @@ pub struct Request {
     pub epoch: String,
     /// Its settings, as in `Target::drain_settings`.
     pub settings: String,
+    /// When it was asked last, where it says so.
+    pub asked: Option<Timestamp>,
 }
 
 /// The agent container of a pod, by what the kubelet says of it.

@@ -178,3 +178,23 @@ fn pod_with_the_request_of_a_cancelled_drain_is_not_counted_on() {
     let drains = plan(&seen).status.expect("a status").drains;
     assert!(drains.iter().all(|drain| drain.uid == "a"), "{drains:?}");
 }
+
+#[test]
+fn request_that_was_not_heard_is_asked_again_and_ever_more_seldom() {
+    let asked_again = |asked: i64, now: i64| {
+        let mut unheard = pod("b").of("old").ready(60).asked("epoch-of-b");
+        if let Some(request) = &mut unheard.request {
+            request.asked = Some(at(asked));
+        }
+        let mut seen = replaced(vec![unheard], vec![drain("b", DrainWay::Readiness, 0)]);
+        seen.now = at(now);
+        plan(&seen)
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::RequestDrain { .. }))
+    };
+    assert!(!asked_again(0, 1));
+    assert!(asked_again(0, 2));
+    assert!(!asked_again(4, 7));
+    assert!(asked_again(4, 8));
+}

@@ -177,6 +177,7 @@ impl PodSentence for Pod {
         self.request = Some(Request {
             epoch: epoch.into(),
             settings: SETTINGS.into(),
+            asked: None,
         });
         self.is_marked = true;
         self

@@ -209,6 +209,7 @@ fn pods() -> impl Strategy<Value = (Pod, Option<DrainRecord>, bool)> {
         pod.request = request.map(|kind| Request {
             epoch: format!("stranger-{kind}"),
             settings: if kind == 0 { "settings-0" } else { SETTINGS }.into(),
+            asked: None,
         });
         pod.is_marked = marked == 0 || pod.request.is_some();
         if stale == 0 {

@@ -197,11 +197,16 @@ impl World {
         self.writes.pods += 1;
         let settings = self.target.drain_settings.clone();
         let hear = self.pace.hear;
+        let asked = self.time();
         match action {
             Action::RequestDrain { epoch, .. } => {
                 let epoch = epoch.clone();
                 self.touch(&uid, |body| {
-                    body.pod.request = Some(Request { epoch, settings });
+                    body.pod.request = Some(Request {
+                        epoch,
+                        settings,
+                        asked: Some(asked),
+                    });
                     body.pod.is_marked = true;
                     body.pod.deletion_cost = COST_DRAINING;
                 });
