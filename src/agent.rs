@@ -70,7 +70,7 @@ enum Command {
     /// Follow the drain annotation: the sidecar.
     Serve(ServeArguments),
     /// Drain within the grace period, then run the user's own hook: the preStop hook.
-    Prestop(Then),
+    Prestop(PrestopArguments),
     /// Tell whether the pod is in service: the readiness probe of a pod on the host's network.
     Ready,
 }
@@ -80,6 +80,15 @@ struct ServeArguments {
     /// Port of the read-only pages. None on the host's network, where it would be the node's.
     #[arg(long)]
     port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+struct PrestopArguments {
+    /// Seconds that the pod's grace period has for the drain, whatever the settings say.
+    #[arg(long)]
+    within: Option<i32>,
+    #[command(flatten)]
+    then: Then,
 }
 
 #[derive(Debug, Args)]
@@ -128,7 +137,7 @@ pub fn run() -> ExitCode {
                 Err(error) => fail(&error),
             }
         }),
-        Command::Prestop(then) => block_on(prestop::prestop(&place, then.hook())),
+        Command::Prestop(how) => block_on(prestop::prestop(&place, how.within, how.then.hook())),
     }
 }
 

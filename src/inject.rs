@@ -71,12 +71,12 @@ pub fn inject(template: &Value, injection: &Injection<'_>) -> Result<Injected, R
     let grace = grace::of_pod(&pod, &hooks, injection)?;
     let probes = probes::inject(&mut draft, &pod, injection)?;
     for (container, hook) in draft.containers.iter_mut().zip(&hooks) {
-        hook.inject(container);
+        hook.inject(container, grace.drain);
         agent::mount(container);
     }
     draft
         .spec
-        .insert("terminationGracePeriodSeconds".into(), json!(grace));
+        .insert("terminationGracePeriodSeconds".into(), json!(grace.seconds));
     let port = agent::inject(&mut draft, &pod, injection);
     annotations::inject(&mut draft.annotations, &pod, port);
 

@@ -5,6 +5,7 @@ mod act;
 mod args;
 mod caches;
 mod clock;
+mod echo;
 mod error;
 mod memory;
 mod metrics;
@@ -16,6 +17,7 @@ mod server;
 mod watch;
 
 use std::future::Future;
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +103,7 @@ fn log_as(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Json => log.json().flatten_event(true).init(),

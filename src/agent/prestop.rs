@@ -19,14 +19,15 @@ use super::podinfo::{Podinfo, Wanted};
 use super::serve::Place;
 use crate::api::receipt::Outcome;
 
-/// Drains within the grace period, then runs `hook`, whose exit status is ours.
-pub async fn prestop(place: &Place, hook: Hook) -> ExitCode {
+/// Drains within the grace period, then runs `hook`, whose exit status is ours. `within` is the
+/// drain's share of the grace period that the pod was born with; the settings may have changed since.
+pub async fn prestop(place: &Place, within: Option<i32>, hook: Hook) -> ExitCode {
     let memory = Memory::at(&place.memory);
     let podinfo = Podinfo::at(&place.podinfo);
     if is_drained(&memory, &podinfo) {
         println!("the pod was drained before");
     } else {
-        println!("{}", drain(&memory, &podinfo).await);
+        println!("{}", drain(&memory, &podinfo, within).await);
     }
     hook.run().await
 }
@@ -41,12 +42,14 @@ fn is_drained(memory: &Memory, podinfo: &Podinfo) -> bool {
         .is_some_and(|mark| mark.state == Progress::Finished && mark.epoch == request.epoch)
 }
 
-async fn drain(memory: &Memory, podinfo: &Podinfo) -> String {
+async fn drain(memory: &Memory, podinfo: &Podinfo, within: Option<i32>) -> String {
     let clock = Clock::start();
-    let drain = podinfo.config().unwrap_or_else(|error| {
+    let mut drain = podinfo.config().unwrap_or_else(|error| {
         eprintln!("the settings cannot be read, the defaults stand in: {error}");
         crate::api::v1alpha1::Drain::default()
     });
+    let share = within.unwrap_or(drain.deletion_timeout_seconds);
+    drain.deletion_timeout_seconds = drain.deletion_timeout_seconds.min(share);
     let serving = memory.serving();
     let host_network = serving.is_some_and(|serving| serving.port.is_none());
     let settings = Settings::new(&drain, Way::Termination, host_network);

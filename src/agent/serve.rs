@@ -165,6 +165,7 @@ impl Agent {
             let request = DrainRequest {
                 epoch: mark.epoch.clone(),
                 drain,
+                asked: None,
             };
             self.resume(request, mark);
         }

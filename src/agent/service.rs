@@ -55,6 +55,7 @@ mod tests {
         Box::new(DrainRequest {
             epoch: epoch.into(),
             drain: Drain::default(),
+            asked: None,
         })
     }
 

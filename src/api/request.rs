@@ -1,5 +1,6 @@
 //! The request that travels to the agent in the annotation [`super::DRAIN`].
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::v1alpha1::Drain;
@@ -13,4 +14,9 @@ pub struct DrainRequest {
     pub epoch: String,
     /// The settings of this drain.
     pub drain: Drain,
+    /// When it was asked last. Another time for the same epoch asks for nothing new: it makes the
+    /// kubelet, which can lose a change of the file until its next full sync (a minute or more),
+    /// write the file again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Timestamp>,
 }

@@ -51,7 +51,8 @@ pub struct GracefulDeploymentSpec {
     pub selector: LabelSelector,
 
     /// The pods that will be created: an ordinary pod template, kept as it is written. Its fields
-    /// are Kubernetes' own, see `kubectl explain pods.spec`.
+    /// are Kubernetes' own, see `kubectl explain pods.spec`. A field that is not known is refused,
+    /// and so are two variables of one name in an env, and what begins with graceful.dev/.
     pub template: Value,
 
     /// Seconds for which a new pod must be ready, without any of its containers crashing, to be
@@ -61,7 +62,7 @@ pub struct GracefulDeploymentSpec {
 
     /// Seconds that a rollout may go without progress before the condition Progressing turns False
     /// with reason ProgressDeadlineExceeded. Time while paused, or while a drain is within its own
-    /// deadline, does not count. Defaults to 600.
+    /// deadline, does not count. 2147483647 means no deadline. Defaults to 600.
     #[serde(default = "defaults::progress_deadline")]
     pub progress_deadline_seconds: i32,
 
@@ -69,15 +70,18 @@ pub struct GracefulDeploymentSpec {
     #[serde(default = "defaults::history")]
     pub revision_history_limit: i32,
 
-    /// Stops the rollout: no new revision is made and no pod is replaced. Scaling goes on.
+    /// Stops the rollout: no new revision is made and no pod is replaced. Scaling goes on. Defaults
+    /// to false.
     #[serde(default)]
     pub paused: bool,
 
-    /// How old pods are replaced by new ones.
+    /// How old pods are replaced by new ones. Defaults to a RollingUpdate.
     #[serde(default)]
     pub strategy: Strategy,
 
-    /// When a pod that leaves may be replaced. Defaults to DrainStarted.
+    /// When a pod that leaves may be replaced: DrainStarted, as soon as its drain began, so that
+    /// draining and terminating pods do not count against maxSurge; or TerminationComplete, when it
+    /// is gone, for clusters with no room. Defaults to DrainStarted.
     #[serde(default)]
     pub pod_replacement_policy: PodReplacementPolicy,
 
@@ -103,7 +107,8 @@ pub struct Strategy {
     #[serde(rename = "type", default)]
     pub kind: StrategyType,
 
-    /// The bounds of a rolling update. Not allowed with Recreate.
+    /// The bounds of a rolling update. Not allowed with Recreate. Absent with RollingUpdate means
+    /// maxSurge 25%, maxUnavailable 0 and maxDraining 100%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_update: Option<RollingUpdate>,
 }
@@ -127,8 +132,8 @@ pub struct RollingUpdate {
     #[serde(default = "defaults::surge")]
     pub max_surge: IntOrString,
 
-    /// Pods that may be unavailable: a number, or a percentage of replicas rounded down. Defaults
-    /// to 0.
+    /// Pods that may be missing to the desired number of available ones: a number, or a percentage
+    /// of replicas rounded down. Defaults to 0.
     #[serde(default = "defaults::zero")]
     pub max_unavailable: IntOrString,
 
@@ -153,7 +158,9 @@ pub enum PodReplacementPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Shutdown {
-    /// Seconds from SIGTERM to exit. Defaults to 30.
+    /// Seconds from SIGTERM to exit: the application's share of the termination grace period, and
+    /// all that a container gets which is restarted because its liveness or startup probe failed.
+    /// Defaults to 30.
     #[serde(default = "defaults::shutdown_timeout")]
     pub timeout_seconds: i32,
 }
@@ -167,16 +174,18 @@ pub struct Probes {
     #[serde(default)]
     pub inject: ProbeInjection,
 
-    /// Readiness probe for containers without one. Absent means a TCP connect to the container's
-    /// first TCP port every second; none without a port.
+    /// Readiness probe for containers without one, as it would stand in a container. Absent means a
+    /// TCP connect to the container's first TCP port every second; none without a port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<Value>,
 
-    /// Startup probe for containers without one. Absent means none.
+    /// Startup probe for containers without one, as it would stand in a container. Absent means
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup: Option<Value>,
 
-    /// Liveness probe for containers without one. Absent means none.
+    /// Liveness probe for containers without one, as it would stand in a container. Absent means
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liveness: Option<Value>,
 }

@@ -13,9 +13,23 @@ const DEFAULT: i64 = 30;
 /// be killed; much more only delays the end of one that hangs.
 const SLACK: i64 = 5;
 
-/// The pod's `terminationGracePeriodSeconds`: the drain's own timeout, the longest of the user's
-/// hooks, the application's exit and some slack; the user's own where that is larger.
-pub(super) fn of_pod(pod: &Pod, hooks: &[Hook], injection: &Injection<'_>) -> Result<i64, Refusal> {
+/// How a pod's grace period is shared out. Fixed at the pod's birth.
+pub(super) struct Grace {
+    /// The pod's `terminationGracePeriodSeconds`.
+    pub(super) seconds: i64,
+    /// What of it is the drain's at most. The drain's own timeout may be raised later, while the pod
+    /// runs; without this bound the kubelet would then end the drain, and leave the application two
+    /// seconds to exit.
+    pub(super) drain: i64,
+}
+
+/// The drain's own timeout, the longest of the user's hooks, the application's exit and some slack;
+/// the user's own grace period where that is larger, and the difference is the drain's.
+pub(super) fn of_pod(
+    pod: &Pod,
+    hooks: &[Hook],
+    injection: &Injection<'_>,
+) -> Result<Grace, Refusal> {
     let explicit = pod.spec.termination_grace_period_seconds;
     let shutdown = i64::from(injection.shutdown.timeout_seconds);
     // A sleep says how long it is. How long a command or a request takes is not written anywhere,
@@ -35,11 +49,13 @@ pub(super) fn of_pod(pod: &Pod, hooks: &[Hook], injection: &Injection<'_>) -> Re
         };
         longest = longest.max(own);
     }
-    let needed = i64::from(injection.drain.deletion_timeout_seconds)
-        .saturating_add(longest)
-        .saturating_add(shutdown)
-        .saturating_add(SLACK);
-    Ok(needed.max(explicit.unwrap_or(0)))
+    let drain = i64::from(injection.drain.deletion_timeout_seconds);
+    let others = longest.saturating_add(shutdown).saturating_add(SLACK);
+    let seconds = drain.saturating_add(others).max(explicit.unwrap_or(0));
+    Ok(Grace {
+        seconds,
+        drain: seconds.saturating_sub(others).clamp(0, i64::from(i32::MAX)),
+    })
 }
 
 /// A sleep has to end before the grace period that the user wrote themselves, or their application

@@ -66,19 +66,20 @@ impl Hook {
     }
 
     /// Replaces the container's hook by ours, which runs theirs when the drain is over.
-    pub(super) fn inject(&self, container: &mut Object) {
+    pub(super) fn inject(&self, container: &mut Object, seconds: i64) {
         if let Some(lifecycle) = child(container, "lifecycle") {
             lifecycle.insert(
                 "preStop".into(),
-                json!({"exec": {"command": self.command()}}),
+                json!({"exec": {"command": self.command(seconds)}}),
             );
         }
     }
 
-    /// `prestop`, then at most one of the agent's three ways to say what the user's hook does: last,
-    /// because all that follows `--then-exec` is the user's.
-    fn command(&self) -> Vec<String> {
+    /// `prestop`, how long it may drain, then at most one of the agent's three ways to say what the
+    /// user's hook does: last, because all that follows `--then-exec` is the user's.
+    fn command(&self, seconds: i64) -> Vec<String> {
         let mut command = vec![format!("{AGENT_PATH}/{AGENT}"), "prestop".into()];
+        command.extend(["--within".into(), seconds.to_string()]);
         match self {
             Self::None => {}
             Self::Exec(then) => {

@@ -139,10 +139,12 @@ fn request(text: &str) -> Request {
         || Request {
             epoch: String::new(),
             settings: String::new(),
+            asked: None,
         },
         |request| Request {
             epoch: request.epoch,
             settings: json!(request.drain).to_string(),
+            asked: request.asked,
         },
     )
 }

@@ -5,6 +5,7 @@ mod body;
 mod call;
 
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -30,6 +31,8 @@ pub(super) struct Actor<'a> {
     /// The wanted revision, and what injection made of its template. Absent for a template that is
     /// refused.
     pub(super) wanted: Option<&'a (Wanted, Injected)>,
+    /// When the objects were seen.
+    pub(super) now: Timestamp,
 }
 
 /// What acting led to.
@@ -140,10 +143,11 @@ impl Actor<'_> {
                 let request = DrainRequest {
                     epoch: epoch.clone(),
                     drain: self.objects.object.spec.drain.clone(),
+                    asked: Some(self.now),
                 };
                 body::request_drain(seen, pod, &request)
             }
-            Action::CancelDrain { .. } => body::cancel_drain(seen, pod),
+            Action::CancelDrain { .. } => body::cancel_drain(seen, pod, self.now),
             Action::SetDeletionCost { .. } => body::set_deletion_cost(seen, pod),
             _ => body::configure_pod(seen, &self.config()),
         };

@@ -105,6 +105,11 @@ impl Error {
         self.failure().is_some_and(Failure::is_outdated)
     }
 
+    /// The API server finds the object itself wrong: no wait makes it right.
+    pub(super) fn is_invalid(&self) -> bool {
+        self.failure().and_then(Failure::code) == Some(422)
+    }
+
     /// What the API server made of the call, where it was one.
     fn failure(&self) -> Option<&Failure> {
         match self {

@@ -11,6 +11,7 @@ use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 
 use super::caches::Guarded;
+use super::echo::Echoes;
 use crate::observe::Objects;
 
 /// How long the caches may lag behind a write of ours before it is no longer waited for: a watch
@@ -94,6 +95,8 @@ pub(super) struct Notes {
     pub(super) foreign: Option<Arc<ReplicaSet>>,
     /// How far the wall clock had been set ahead when the drains were last looked at.
     pub(super) ahead: Option<Duration>,
+    /// Cancelled drains that were not heard yet.
+    pub(super) echoes: Echoes,
     /// What was wrong with the object when it was last reported as unreadable.
     pub(super) unreadable: Option<String>,
 }

@@ -102,11 +102,16 @@ async fn four_steps(
     let seen = seen.map_err(Clone::clone);
     let mut observation = observe(objects, seen, recalled.now, random());
     postpone(&mut observation.previous, recalled.ahead);
-    let plan = plan(&observation);
+    let mut plan = plan(&observation);
+    let unheard = context.memory.of(key, |notes| {
+        let unheard = notes.echoes.unheard(objects, Instant::now());
+        unheard.tell(&mut plan.actions, &mut notes.echoes)
+    });
     let actor = Actor {
         calls: context.calls(),
         objects,
         wanted: wanted.as_ref().ok(),
+        now: observation.now,
     };
     let acts = actor.act(&plan.actions).await;
     let reported = report(&actor, &plan, &acts.errors, recalled.reported).await;
@@ -127,7 +132,8 @@ async fn four_steps(
     if let Some(error) = acts.errors.into_iter().next() {
         return Err(error);
     }
-    let again = reported?.again.into_iter().chain(is_taken.then_some(SOON));
+    let again = [reported?.again, is_taken.then_some(SOON), unheard];
+    let again = again.into_iter().flatten();
     context.memory.of(key, |notes| notes.failures = 0);
     Ok(Requeue::requeue(next_look(&plan, recalled.now, again)))
 }
@@ -141,7 +147,11 @@ async fn reconcile_unreadable(
 ) -> Result<Requeue, Error> {
     let is_known = |notes: &mut Notes| notes.unreadable.as_deref() == Some(error);
     if !context.memory.of(key, is_known) {
-        report_unreadable(&context.calls(), object, error).await?;
+        match report_unreadable(&context.calls(), object, error).await {
+            // What no client can read, the API server may not take a status for; the Event says it.
+            Err(error) if error.is_invalid() => debug!("the status cannot be written either"),
+            other => other?,
+        }
         let remember = |notes: &mut Notes| notes.unreadable = Some(error.to_owned());
         context.memory.of(key, remember);
     }

@@ -10,7 +10,7 @@ use kube::api::Patch;
 use kube::core::object::HasStatus;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::Value;
-use tracing::{info, warn};
+use tracing::{info, trace, warn};
 
 use self::event::publish;
 use self::status::Writing;
@@ -64,6 +64,7 @@ pub(super) async fn report(
         Writing::Later(_) | Writing::Now => {}
     }
     let patch = status::patch(object, &read, &status);
+    trace!(%patch, "writing the status");
     let written = write(&actor.calls, object, patch).await?;
     for drain in ended(&read, &status) {
         let outcome = drain.outcome.map(|outcome| format!("{outcome:?}"));

@@ -6,7 +6,7 @@
 
 use super::observation::{Observation, Pod, Revision};
 use super::target::{ReplacementPolicy, Target};
-use crate::api::v1alpha1::DrainWay;
+use crate::api::v1alpha1::{DrainCause, DrainWay};
 
 /// Counts of one observation and what they leave room for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,21 +95,20 @@ impl Budget {
     }
 
     /// Takes a pod out that is not in service. False where that would go too far.
-    pub(super) fn spend_clean_up(&mut self) -> bool {
-        let granted = self.clean_up > 0;
+    pub(super) fn spend_clean_up(&mut self, cause: DrainCause) -> bool {
+        let granted = self.has_spare(cause);
         if granted {
-            self.clean_up -= 1;
             self.leave();
         }
         granted
     }
 
     /// Takes a pod out of service. False where that would go too far.
-    pub(super) fn spend_withdrawal(&mut self, is_available: bool) -> bool {
-        let granted = self.drain > 0 && self.clean_up > 0 && (!is_available || self.withdraw > 0);
+    pub(super) fn spend_withdrawal(&mut self, is_available: bool, cause: DrainCause) -> bool {
+        let granted =
+            self.drain > 0 && self.has_spare(cause) && (!is_available || self.withdraw > 0);
         if granted {
             self.drain -= 1;
-            self.clean_up -= 1;
             if is_available {
                 self.withdraw -= 1;
                 self.available -= 1;
@@ -126,7 +125,16 @@ impl Budget {
         self.create = self.create.saturating_sub(1);
     }
 
+    /// A surplus pod is not needed to make up the minimum: as many as are wanted stay.
+    fn has_spare(&self, cause: DrainCause) -> bool {
+        match cause {
+            DrainCause::Rollout => self.clean_up > 0,
+            DrainCause::ScaleDown => true,
+        }
+    }
+
     fn leave(&mut self) {
+        self.clean_up = self.clean_up.saturating_sub(1);
         self.total = self.total.saturating_sub(1);
     }
 }

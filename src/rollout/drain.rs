@@ -19,6 +19,10 @@ use crate::api::v1alpha1::{DrainEnd, DrainRecord, DrainWay};
 /// a kubelet that restarts another container of the pod tells it only afterwards.
 pub(super) const HEARING: Duration = Duration::from_secs(10);
 
+/// An agent that has not heard by then is asked again. Twice what it usually takes with a busy
+/// kubelet; sooner would cost writes, later the pod's time.
+const ECHO: Duration = Duration::from_secs(2);
+
 /// For how long after the deadline the agent's own word on how the drain ended is waited for.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -76,9 +80,15 @@ pub(super) fn cancel(
         })
         .collect();
     warm.sort_by_key(|pod| pod.agent.restarts);
-    let missing = target.replicas.saturating_sub(budget.updated);
+    // Paused, other revisions' pods make up the wanted number too.
+    let wanted = if target.paused {
+        budget.total
+    } else {
+        budget.updated
+    };
+    let missing = target.replicas.saturating_sub(wanted);
     for pod in warm.into_iter().take(missing as usize) {
-        draft.drains.retain(|drain| drain.uid != pod.uid);
+        draft.forget(pod);
         budget.take_back();
         draft.tell(
             false,
@@ -106,6 +116,14 @@ fn follow_readiness(
         .request
         .as_ref()
         .is_some_and(|request| request.settings == target.drain_settings);
+    // Somebody took the request off a drained pod: it serves again, and its drain starts over.
+    if !is_asked && drain.outcome.is_some_and(is_reported) {
+        drain.epoch = retire::epoch(observation, pod);
+        drain.since = MicroTime(observation.now);
+        (drain.withdrawn, drain.deadline) = (None, None);
+        (drain.outcome, drain.retired) = (None, None);
+        return;
+    }
     // What was true when the drain was decided may be no more: the pod may have become the last that
     // serves.
     if !is_asked && drain.outcome.is_none() {
@@ -114,12 +132,10 @@ fn follow_readiness(
             return;
         }
     }
-    if !(is_asked && is_current) && drain.outcome.is_none() {
-        draft.actions.push(Action::RequestDrain {
-            pod: pod.into(),
-            epoch: drain.epoch.clone(),
-        });
-    }
+    let request = Action::RequestDrain {
+        pod: pod.into(),
+        epoch: drain.epoch.clone(),
+    };
     if is_asked {
         note_withdrawal(observation, target, pod, drain, draft);
     }
@@ -131,6 +147,10 @@ fn follow_readiness(
     }
     if drain.outcome.is_none() {
         note_outcome(observation, target, pod, drain, draft);
+    }
+    let is_lost = is_asked && is_lost(observation, pod, drain, draft);
+    if drain.outcome.is_none() && (!(is_asked && is_current) || is_lost) {
+        draft.actions.push(request);
     }
 }
 
@@ -148,7 +168,7 @@ fn note_withdrawal(
         drain
             .deadline
             .get_or_insert(MicroTime(after(withdrawn, target.drain_timeout)));
-    } else if drain.withdrawn.is_some() && !observation.is_withdrawn(pod) {
+    } else if drain.withdrawn.is_some() && (pod.is_ready() || !observation.is_withdrawn(pod)) {
         // Back in an EndpointSlice: routes start to learn again, the deadline does not.
         drain.withdrawn = None;
     } else if !has_heard && drain.outcome.is_none() {
@@ -162,6 +182,26 @@ fn note_withdrawal(
             draft.wake_at(after(since, HEARING));
         }
     }
+}
+
+/// The agent has not heard of the request for so long that it is asked again. The kubelet rewrites
+/// the file with any change of an annotation, but one that comes while it writes for an earlier
+/// change is lost until its next full sync (MarkRemountRequired in its volume manager's cache).
+fn is_lost(observation: &Observation, pod: &Pod, drain: &DrainRecord, draft: &mut Draft) -> bool {
+    let has_heard = !pod.agent.ready || pod.receipt(&drain.epoch).is_some();
+    let Some(asked) = pod.request.as_ref().and_then(|request| request.asked) else {
+        return false;
+    };
+    if has_heard || drain.outcome.is_some() {
+        return false;
+    }
+    // Doubled each time: a kubelet that is busy with the pod hears no sooner for being asked more.
+    let waited = Duration::try_from(asked.duration_since(drain.since.0)).unwrap_or_default();
+    let again = after(asked, waited.max(ECHO));
+    if again > observation.now {
+        draft.wake_at(again);
+    }
+    again <= observation.now
 }
 
 fn note_outcome(
@@ -200,18 +240,25 @@ fn note_outcome(
             drain.epoch = retire::epoch(observation, pod);
             drain.since = MicroTime(observation.now);
         } else {
-            draft.wake_at(lost);
+            hold_for_drain(pod, drain, lost.min(overdue), draft);
         }
     } else {
-        let deadline = drain.deadline.as_ref().map(|deadline| deadline.0);
-        draft.hold_until(
-            overdue,
-            Hold::Draining {
-                pod: pod.name.clone(),
-                deadline,
-            },
-        );
+        hold_for_drain(pod, drain, overdue, draft);
     }
+}
+
+fn hold_for_drain(pod: &Pod, drain: &DrainRecord, until: Timestamp, draft: &mut Draft) {
+    let deadline = drain.deadline.as_ref().map(|deadline| deadline.0);
+    let pod = pod.name.clone();
+    draft.hold_until(until, Hold::Draining { pod, deadline });
+}
+
+/// The agent itself said how the drain ended.
+fn is_reported(end: DrainEnd) -> bool {
+    matches!(
+        end,
+        DrainEnd::Drained | DrainEnd::TimedOut | DrainEnd::Unresponsive
+    )
 }
 
 /// When a receipt that must have been written is taken for lost.

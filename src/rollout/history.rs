@@ -39,7 +39,7 @@ pub(super) fn refresh(observation: &Observation, target: &Target, draft: &mut Dr
         }
     }
     for pod in observation.active() {
-        if pod.agent.present && pod.config != target.drain_settings {
+        if pod.agent.present && pod.config != target.drain_settings && !draft.writes(pod) {
             draft.actions.push(Action::ConfigurePod { pod: pod.into() });
         }
     }

@@ -141,6 +141,8 @@ pub struct Request {
     pub epoch: String,
     /// Its settings, as in `Target::drain_settings`.
     pub settings: String,
+    /// When it was asked last, where it says so.
+    pub asked: Option<Timestamp>,
 }
 
 /// The agent container of a pod, by what the kubelet says of it.
@@ -279,11 +281,12 @@ impl Observation {
     }
 
     /// Ready for minReadySeconds, named ready by every Service that selects it, neither draining nor
-    /// terminating.
+    /// terminating. A pod that still carries the request of a cancelled drain may turn NotReady yet.
     #[must_use]
     pub fn is_available(&self, pod: &Pod, min_ready: Duration) -> bool {
         !pod.terminating
             && self.drain_of(pod).is_none()
+            && pod.request.is_none()
             && self
                 .ripens(pod, min_ready)
                 .is_some_and(|ripe| ripe <= self.now)

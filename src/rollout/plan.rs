@@ -258,6 +258,19 @@ impl Draft {
         self.drains.iter().any(|drain| drain.uid == pod.uid)
     }
 
+    /// Drops the memory of the pod's drain, and with it what was about to be asked of the pod.
+    pub(super) fn forget(&mut self, pod: &Pod) {
+        self.drains.retain(|drain| drain.uid != pod.uid);
+        self.actions.retain(|action| action.pod() != Some(&pod.uid));
+    }
+
+    /// The pod is written in this round already.
+    pub(super) fn writes(&self, pod: &Pod) -> bool {
+        self.actions
+            .iter()
+            .any(|action| action.pod() == Some(&pod.uid))
+    }
+
     /// The ReplicaSet is scaled in this round already.
     pub(super) fn scales(&self, revision: &Revision) -> bool {
         self.actions.iter().any(|action| {
@@ -272,6 +285,25 @@ impl Draft {
             holds: self.holds,
             events: self.events,
             wake: self.wake,
+        }
+    }
+}
+
+impl Action {
+    /// UID of the pod that is written.
+    fn pod(&self) -> Option<&String> {
+        match self {
+            Self::RequestDrain { pod, .. }
+            | Self::CancelDrain { pod }
+            | Self::SetDeletionCost { pod }
+            | Self::ConfigurePod { pod }
+            | Self::DeletePod { pod } => Some(&pod.uid),
+            Self::CreateReplicaSet { .. }
+            | Self::RecordRevision { .. }
+            | Self::RefreshReplicaSet { .. }
+            | Self::ConfigureReplicaSet { .. }
+            | Self::ScaleReplicaSet { .. }
+            | Self::DeleteReplicaSet { .. } => None,
         }
     }
 }

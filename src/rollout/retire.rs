@@ -108,8 +108,8 @@ pub(super) fn clear_old(observation: &Observation, draft: &mut Draft) {
     }
 }
 
-/// Gives pods up to their ReplicaSets: first their deletion cost where the order of victims needs it,
-/// then the memory of it, and then the ReplicaSet goes down by as many.
+/// Gives pods up to their ReplicaSets: first the memory of it, and their deletion cost where the order
+/// of victims needs it, and when both are seen the ReplicaSet goes down by as many.
 pub(super) fn give_up(observation: &Observation, target: &Target, draft: &mut Draft) {
     for revision in &observation.revisions {
         let (leaving, staying): (Vec<_>, Vec<_>) = observation
@@ -118,13 +118,9 @@ pub(super) fn give_up(observation: &Observation, target: &Target, draft: &mut Dr
         if leaving.is_empty() {
             continue;
         }
-        if !agrees(observation, revision) {
-            draft.holds.push(Hold::ReplicaSetBehind {
-                replica_set: revision.name.clone(),
-            });
-            continue;
+        if catches_up(observation, revision, draft) {
+            give_up_of(observation, revision, (&leaving, &staying), draft);
         }
-        give_up_of(observation, revision, (&leaving, &staying), draft);
     }
 }
 
@@ -134,68 +130,70 @@ fn give_up_of(
     (leaving, staying): (&[&Pod], &[&Pod]),
     draft: &mut Draft,
 ) {
-    let committed: Vec<_> = leaving
+    let (committed, others): (Vec<_>, Vec<_>) = leaving
         .iter()
         .copied()
-        .filter(|pod| retired(observation, pod).is_some())
-        .collect();
+        .partition(|pod| retired(observation, pod).is_some());
+    let is_draining = |pod: &Pod| draft.remembers(pod) || observation.drain_of(pod).is_some();
+    let is_in_order = leave_first(leaving, staying, is_draining);
+    let rest: Vec<_> = staying.iter().chain(&others).copied().collect();
+    let are_next = leave_first(&committed, &rest, is_draining);
+    for pod in &others {
+        retire(pod, draft);
+    }
+    let unmarked = leaving
+        .iter()
+        .filter(|pod| !is_in_order && pod.deletion_cost != COST_NEXT);
+    let mut marks = 0;
+    for pod in unmarked {
+        let pod = (*pod).into();
+        draft.actions.push(Action::SetDeletionCost { pod });
+        marks += 1;
+    }
     if committed.is_empty() {
-        let in_order = leave_first(leaving, staying);
-        for pod in leaving {
-            if in_order || pod.deletion_cost == COST_NEXT {
-                retire(pod, draft);
-            } else {
-                draft
-                    .actions
-                    .push(Action::SetDeletionCost { pod: (*pod).into() });
-            }
-        }
         return;
     }
-    let rest: Vec<_> = staying
-        .iter()
-        .chain(leaving)
-        .copied()
-        .filter(|pod| retired(observation, pod).is_none())
-        .collect();
-    if leave_first(&committed, &rest) {
+    if are_next {
         let count = u32::try_from(committed.len()).unwrap_or(u32::MAX);
         scale_down(observation, revision, count, draft);
-        return;
+    } else if others.is_empty() && marks == 0 {
+        // Everything is said that would put them first.
+        delete_by_name(observation, &committed, draft);
     }
+}
+
+/// Deletes pods that their ReplicaSet would not take first, once it had its time.
+fn delete_by_name(observation: &Observation, committed: &[&Pod], draft: &mut Draft) {
     for pod in committed {
         let Some(since) = retired(observation, pod) else {
             continue;
         };
         let until = after(since.0, VICTIM_PATIENCE);
         if until <= observation.now {
-            draft.actions.push(Action::DeletePod { pod: pod.into() });
+            let pod = (*pod).into();
+            draft.actions.push(Action::DeletePod { pod });
         } else {
-            draft.hold_until(
-                until,
-                Hold::VictimOrder {
-                    pod: pod.name.clone(),
-                    until,
-                },
-            );
+            let pod = pod.name.clone();
+            draft.hold_until(until, Hold::VictimOrder { pod, until });
         }
     }
 }
 
 /// The pod may go: its drain ended and its routes had their least time, or it is to be deleted and
-/// drains then.
+/// drains then. Said of the memory as it moved on in this round: what was written may have been
+/// overtaken.
 fn is_done(observation: &Observation, target: &Target, pod: &Pod, draft: &mut Draft) -> bool {
-    let Some(drain) = observation.drain_of(pod) else {
+    let Some(before) = observation.drain_of(pod) else {
         return false;
     };
-    if !draft.remembers(pod) {
+    let Some(drain) = draft.drains.iter().find(|drain| drain.uid == pod.uid) else {
         return false;
-    }
+    };
     match (drain.way, drain.outcome) {
-        // What is left of its work is for the preStop hook: nobody can say more about it before.
-        (DrainWay::Termination, _) | (_, Some(DrainEnd::Silent | DrainEnd::NodeLost)) => {
-            return true;
-        }
+        // What is left of its work is for the preStop hook: nobody can say more about it before. That
+        // it is to be so was written first.
+        (DrainWay::Termination, _) => return before.way == DrainWay::Termination,
+        (_, Some(DrainEnd::Silent | DrainEnd::NodeLost)) => return true,
         (DrainWay::Readiness, None) => return false,
         (DrainWay::Readiness, Some(_)) => {}
     }
@@ -228,13 +226,13 @@ fn withdraw(
 ) {
     for pod in candidates {
         if !pod.is_ready() {
-            if budget.spend_clean_up() {
+            if budget.spend_clean_up(cause) {
                 remember(observation, pod, (cause, DrainWay::Termination), draft);
             }
             continue;
         }
         let is_available = observation.is_available(pod, target.min_ready);
-        if budget.spend_withdrawal(is_available) {
+        if budget.spend_withdrawal(is_available, cause) {
             let way = way(observation, target, pod, draft);
             remember(observation, pod, (cause, way), draft);
         } else {
@@ -338,21 +336,41 @@ fn retire(pod: &Pod, draft: &mut Draft) {
     }
 }
 
+/// Since when the pod is given up, as it was written: with the end of its drain.
 fn retired<'a>(observation: &'a Observation, pod: &Pod) -> Option<&'a MicroTime> {
     observation
         .drain_of(pod)
+        .filter(|drain| match (drain.way, drain.outcome) {
+            (DrainWay::Termination, _) | (_, Some(DrainEnd::Silent | DrainEnd::NodeLost)) => true,
+            (DrainWay::Readiness, outcome) => outcome.is_some() && drain.withdrawn.is_some(),
+        })
         .and_then(|drain| drain.retired.as_ref())
 }
 
 /// The ReplicaSet's controller counts what we count: the only evidence that its caches, which are
-/// not ordered against each other, have what we have.
+/// not ordered against each other, have what we have. A ReplicaSet that has pods left to delete counts
+/// those too: until it has, scaling it again would cost a pod more.
 fn agrees(observation: &Observation, revision: &Revision) -> bool {
     let (mut active, mut ready) = (0, 0);
     for pod in observation.active_of(revision) {
         active += 1;
         ready += u32::from(pod.is_ready());
     }
-    revision.settled && revision.counted == active && revision.counted_ready == ready
+    revision.settled
+        && revision.counted == active
+        && revision.counted_ready == ready
+        && revision.replicas >= active
+}
+
+/// Holds until the ReplicaSet's controller agrees.
+fn catches_up(observation: &Observation, revision: &Revision, draft: &mut Draft) -> bool {
+    let agrees = agrees(observation, revision);
+    let replica_set = revision.name.clone();
+    let hold = Hold::ReplicaSetBehind { replica_set };
+    if !agrees && !draft.holds.contains(&hold) {
+        draft.holds.push(hold);
+    }
+    agrees
 }
 
 /// Pods that a ReplicaSet has still to make.
@@ -368,11 +386,13 @@ fn drop_missing(
     budget: &mut Budget,
     draft: &mut Draft,
 ) {
-    if draft.scales(revision) || !agrees(observation, revision) {
+    let missing = missing(observation, revision);
+    if missing == 0 || draft.scales(revision) || !catches_up(observation, revision, draft) {
         return;
     }
-    let missing = missing(observation, revision);
-    let dropped = (0..missing).take_while(|_| budget.spend_clean_up()).count();
+    let dropped = (0..missing)
+        .take_while(|_| budget.spend_clean_up(DrainCause::Rollout))
+        .count();
     if dropped > 0 {
         scale_down(
             observation,
@@ -384,7 +404,7 @@ fn drop_missing(
 }
 
 fn scale_down(observation: &Observation, revision: &Revision, by: u32, draft: &mut Draft) {
-    if draft.scales(revision) || !agrees(observation, revision) {
+    if draft.scales(revision) || !catches_up(observation, revision, draft) {
         return;
     }
     let to = revision.replicas.saturating_sub(by);

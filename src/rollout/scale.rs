@@ -16,10 +16,7 @@ pub(super) fn grow(
     let wanted = target.replicas.saturating_sub(budget.updated);
     let count = wanted.min(budget.create);
     if count < wanted {
-        draft.holds.push(Hold::AtMaximum {
-            total: budget.total,
-            maximum: budget.maximum,
-        });
+        hold_at_maximum(budget, draft);
     }
     match observation.updated() {
         // Made even where there is no room yet: a surge of 0 frees room only once it exists.
@@ -62,7 +59,12 @@ pub(super) fn keep_paused_size(
         return;
     };
     if budget.total < target.replicas {
-        grow_by(observation, lead, target.replicas - budget.total, draft);
+        let wanted = target.replicas - budget.total;
+        let count = wanted.min(budget.create);
+        if count < wanted {
+            hold_at_maximum(budget, draft);
+        }
+        grow_by(observation, lead, count, draft);
         return;
     }
     let mut inhabited: Vec<_> = observation
@@ -70,7 +72,8 @@ pub(super) fn keep_paused_size(
         .iter()
         .filter(|revision| expected(observation, revision) > 0)
         .collect();
-    inhabited.sort_by_key(|revision| revision.number);
+    // The lead takes new pods, so it is the last to lose any.
+    inhabited.sort_by_key(|revision| (revision.uid == lead.uid, revision.number));
     let bound = if inhabited.len() > 1 {
         budget.maximum
     } else {
@@ -82,6 +85,13 @@ pub(super) fn keep_paused_size(
         retire::shrink(observation, target, (revision, part), budget, draft);
         surplus -= part;
     }
+}
+
+fn hold_at_maximum(budget: &Budget, draft: &mut Draft) {
+    draft.holds.push(Hold::AtMaximum {
+        total: budget.total,
+        maximum: budget.maximum,
+    });
 }
 
 fn create(observation: &Observation, replicas: u32, draft: &mut Draft) {

@@ -9,7 +9,7 @@ use super::observation::{Observation, after};
 use super::plan::{Draft, Hold, Plan};
 use super::target::{Invalid, Target};
 use crate::api::reason::Reason;
-use crate::api::v1alpha1::{DrainWay, GracefulDeploymentStatus, RolloutRecord};
+use crate::api::v1alpha1::{GracefulDeploymentStatus, RolloutRecord};
 
 /// The plan for a spec that cannot be acted on: nothing is touched, the drains under way are
 /// remembered, and the reason is shown.
@@ -40,11 +40,16 @@ pub(super) fn report(
         hold_for_pods(observation, target, &mut draft);
     }
     let mut status = count(observation, target, &draft);
+    if draft.holds.is_empty() && status.terminating_replicas > 0 {
+        let count = u32::try_from(status.terminating_replicas).unwrap_or(0);
+        draft.holds.push(Hold::AwaitingTermination { count });
+    }
     let is_complete = observation.updated().is_some()
         && status.updated_replicas == status.replicas
         && u32::try_from(status.available_replicas) == Ok(target.replicas)
         && status.replicas == status.available_replicas
         && status.terminating_replicas == 0
+        && is_as_asked(observation, target)
         && draft.drains.is_empty();
     let mut rollout = follow_rollout(observation, target, &status, &mut draft);
     if is_complete && rollout.completed.is_none() {
@@ -81,6 +86,16 @@ pub(super) fn report(
     let mut plan = draft.into_plan();
     plan.status = Some(status);
     plan
+}
+
+/// No ReplicaSet has pods to make or to delete any more.
+fn is_as_asked(observation: &Observation, target: &Target) -> bool {
+    let asked: u32 = observation
+        .revisions
+        .iter()
+        .map(|revision| revision.replicas)
+        .sum();
+    asked == target.replicas
 }
 
 fn count(observation: &Observation, target: &Target, draft: &Draft) -> GracefulDeploymentStatus {
@@ -152,9 +167,10 @@ fn follow_rollout(
 ) -> RolloutRecord {
     let now = MicroTime(observation.now);
     let previous = &observation.previous;
-    let is_same = previous.update_revision.as_ref() == Some(&observation.wanted.name);
     let mut rollout = match &previous.last_rollout {
-        Some(rollout) if is_same || target.paused => rollout.clone(),
+        Some(rollout) if rollout.revision == observation.wanted.name || target.paused => {
+            rollout.clone()
+        }
         _ => {
             let message = format!("rollout of {} begins", observation.wanted.name);
             draft.tell(false, Reason::RolloutStarted, message);
@@ -246,8 +262,7 @@ fn hold_for_pods(observation: &Observation, target: &Target, draft: &mut Draft) 
     }
     if let Some(example) = example {
         draft.holds.push(Hold::AwaitingPods { count, example });
-    } else if draft.actions.is_empty() && !draft.drains.iter().any(|d| d.way == DrainWay::Readiness)
-    {
+    } else if draft.actions.is_empty() && draft.holds.is_empty() {
         let example = "pods that a ReplicaSet has still to make".into();
         draft.holds.push(Hold::AwaitingPods { count: 0, example });
     }

@@ -1,6 +1,7 @@
 //! The CustomResourceDefinition on a real API server: what is refused and in which words, what is
 //! stored, and what kubectl shows of it.
 
+mod earlier;
 mod refused;
 mod shown;
 #[path = "../fixtures/specs.rs"]
@@ -8,8 +9,10 @@ mod specs;
 mod stored;
 
 use std::{
+    future::Future,
     process::{Command, Output},
     sync::OnceLock,
+    time::Duration,
 };
 
 use graceful::api::v1alpha1::GracefulDeployment;
@@ -47,6 +50,17 @@ fn install() {
         let crd = "crd/gracefuldeployments.graceful.dev";
         kubectl(&["wait", "--for=condition=Established", crd]);
     });
+}
+
+/// Waits until something is so, for as long as a busy API server may take.
+async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let limit = Duration::from_secs(30);
+    tokio::time::timeout(limit, wait).await.unwrap();
 }
 
 /// A namespace of its own for one test, deleted with what is in it when the test ends.

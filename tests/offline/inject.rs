@@ -4,6 +4,7 @@
 mod agent;
 mod containers;
 mod golden;
+mod hooks;
 mod properties;
 mod refusals;
 mod templates;

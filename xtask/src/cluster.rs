@@ -214,7 +214,7 @@ impl Cluster {
             bail!("there is no file {}", archive.display());
         }
         match self {
-            Self::Local(local) if local.settings()?.kind => kind::load(local.name(), archive),
+            Self::Local(local) if local.is_kind() => kind::load(local.name(), archive),
             Self::Local(local) => load(local, archive),
             Self::Given(given) => given.load(archive),
         }
@@ -228,8 +228,7 @@ fn load(cluster: &Local, archive: &Path) -> Result<()> {
         let file =
             std::fs::File::open(archive).with_context(|| format!("open {}", archive.display()))?;
         let mut ctr = cluster.command_on(node, "ctr")?;
-        ctr.args(["--namespace", "k8s.io", "images", "import"])
-            .args(["--snapshotter", &snapshotter, "-"]);
+        ctr.args(supervise::IMPORT).args([&snapshotter, "-"]);
         process::output_with(&mut ctr, file)
             .with_context(|| format!("load {} into {}", archive.display(), node.name()))?;
     }

@@ -255,3 +255,65 @@ fn pick(source: &Value, described: bool, referenced: &mut Vec<String>) -> Map<St
 fn short(full: &str) -> &str {
     full.rsplit('.').next().unwrap_or(full)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn openapi() -> Map<String, Value> {
+        let probe = json!({"type": "object", "properties": {}});
+        let quantity = json!({"oneOf": [{"type": "string"}, {"type": "number"}]});
+        let template = json!({
+            "description": "not taken",
+            "type": "object",
+            "required": ["kind"],
+            "properties": {
+                "kind": {"type": "string", "default": "a", "enum": ["a", "b"], "description": "no"},
+                "size": {"$ref": "#/components/schemas/api.resource.Quantity"},
+                "items": {
+                    "type": "array",
+                    "items": {"allOf": [{"$ref": "#/components/schemas/v1.Probe"}], "default": {}},
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["kind"],
+                    "x-kubernetes-patch-merge-key": "kind",
+                },
+            },
+        });
+        let schemas = json!({
+            "v1.PodTemplateSpec": template,
+            "v1.Probe": probe,
+            "v1.LabelSelector": probe,
+            "api.resource.Quantity": quantity,
+        });
+        schemas.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn structure_and_list_keys_are_taken_and_nothing_else() {
+        let text = structure(&openapi()).unwrap();
+        let taken: Value = serde_json::from_str(&text).unwrap();
+        let expected = json!({
+            "type": "object",
+            "required": ["kind"],
+            "properties": {
+                "kind": {"type": "string"},
+                "size": {"$ref": "Quantity"},
+                "items": {
+                    "type": "array",
+                    "items": {"$ref": "Probe"},
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["kind"],
+                },
+            },
+        });
+        assert_eq!(taken["PodTemplateSpec"], expected);
+        assert_eq!(taken["Quantity"]["pattern"], QUANTITY);
+    }
+
+    #[test]
+    fn structure_without_a_pod_template_is_an_error() {
+        let mut openapi = openapi();
+        openapi.remove("v1.PodTemplateSpec");
+        structure(&openapi).unwrap_err();
+    }
+}

@@ -1,5 +1,5 @@
 //! Container images as tar files, without Docker: `cargo xtask image` makes the operator's and the
-//! agent's, [`write`] makes any other from its files. The same files give the same bytes.
+//! agent's, [`write`](fn@write) makes any other from its files. The same files give the same bytes.
 
 mod archive;
 mod binaries;

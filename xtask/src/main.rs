@@ -4,6 +4,7 @@ mod check;
 mod cluster;
 mod debian;
 mod demo;
+mod example;
 mod folders;
 mod generate;
 mod image;

@@ -2,8 +2,9 @@
 //! each, which is taken down however the stage ended. It judges nothing itself: the test binaries
 //! print their own results.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+mod rig;
+
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,12 +13,10 @@ use clap::ValueEnum;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
 
-use crate::check::{self, FULL};
-use crate::cluster::Local;
-use crate::folders;
+use crate::check;
 use crate::stage::{Outcome, conclude, in_root};
+use rig::Rig;
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -92,26 +91,38 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     conclude(&outcomes)
 }
 
-/// Brings a cluster up, runs the stage's tests in it, and takes it down.
+/// Runs the stage's tests in a cluster of their own, keeps the logs where they failed, and takes the
+/// cluster down.
 async fn in_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Result<()> {
-    // Built first: a cluster that waits for a compiler keeps its memory from it.
-    let binary = test_binary(stage.name()).await?;
-    let cluster = Cluster::named(&format!("ci-{}", std::process::id()))?;
+    let rig = Rig::named(&format!("ci-{}", std::process::id()))?;
     let result = tokio::select! {
-        result = cluster.test(stage, &binary, args) => result,
-        result = interruption() => {
+        result = in_rig(&rig, stage, args) => result,
+        signal = interruption() => {
             *interrupted = true;
-            result.and_then(|name| bail!("interrupted by {name}"))
+            signal.and_then(|name| bail!("interrupted by {name}"))
         }
     };
     if result.is_err() && !*interrupted {
-        cluster
-            .keep_logs(stage)
+        rig.keep_logs(stage.name())
             .await
             .unwrap_or_else(|error| println!("cannot keep the logs: {error:#}"));
     }
-    let down = cluster.down().await;
+    let down = rig.down().await;
     result.and(down)
+}
+
+/// What takes the compiler comes first: a cluster that waits for it keeps its memory from it.
+async fn in_rig(rig: &Rig, stage: Stage, args: &Args) -> Result<()> {
+    let binary = test_binary(stage.name()).await?;
+    if stage == Stage::E2e {
+        rig.build_images().await?;
+    }
+    rig.up().await?;
+    if stage == Stage::E2e {
+        rig.install().await?;
+    }
+    rig.test(&binary, &args.rest, args.full, stage.limit())
+        .await
 }
 
 /// Waits for a signal that asks this process to end.
@@ -131,6 +142,7 @@ async fn test_binary(name: &str) -> Result<PathBuf> {
         .args(line.split_whitespace())
         .arg(name)
         .stderr(Stdio::inherit())
+        .kill_on_drop(true)
         .output()
         .await
         .context("start cargo")?;
@@ -150,102 +162,6 @@ fn executable(messages: &str, target: &str) -> Option<PathBuf> {
         })
         .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
 }
-
-/// One cluster of this run, reached through `xtask cluster` so that a stage that hangs or is
-/// interrupted can be given up at any point.
-struct Cluster {
-    name: String,
-    /// Looked up at the start: building the tests may put a new file in its place.
-    xtask: PathBuf,
-    /// The package's folder, where cargo would run the tests.
-    root: PathBuf,
-}
-
-impl Cluster {
-    fn named(name: &str) -> Result<Self> {
-        Ok(Self {
-            name: name.to_owned(),
-            xtask: std::env::current_exe().context("find this program")?,
-            root: folders::workspace()?,
-        })
-    }
-
-    async fn test(&self, stage: Stage, binary: &Path, args: &Args) -> Result<()> {
-        self.run(self.command("up")).await?;
-        if stage == Stage::E2e {
-            self.run(self.command("install")).await?;
-        }
-        let mut tests = self.command("run");
-        tests.arg("--").arg(binary).args(&args.rest);
-        if args.full {
-            tests.env(FULL, "1");
-        }
-        timeout(stage.limit(), self.run(tests))
-            .await
-            .with_context(|| format!("still running after {:?}", stage.limit()))?
-    }
-
-    async fn down(&self) -> Result<()> {
-        let mut down = self.command("down");
-        // A second Ctrl-C from the terminal must not stop the cleaning up.
-        down.process_group(0);
-        self.run(down).await
-    }
-
-    fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(&self.xtask);
-        command
-            .current_dir(&self.root)
-            .args(["cluster", verb, "--name", &self.name])
-            .kill_on_drop(true);
-        command
-    }
-
-    async fn run(&self, mut command: Command) -> Result<()> {
-        let status = command.status().await.context("start xtask cluster")?;
-        let words: Vec<_> = command.as_std().get_args().take(2).collect();
-        ensure!(status.success(), "{words:?} ended with {status}");
-        Ok(())
-    }
-
-    /// Writes down what a person needs to see why a stage failed; what cannot be had is left out.
-    async fn keep_logs(&self, stage: Stage) -> Result<()> {
-        let folder = folders::target()?.join("test-logs").join(stage.name());
-        println!("logs of the failed stage: {}", folder.display());
-        match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-            _ => std::fs::create_dir_all(&folder)?,
-        }
-        for log in std::fs::read_dir(Local::new(&self.name)?.logs())? {
-            let log = log?;
-            if log.file_type()?.is_file() {
-                std::fs::copy(log.path(), folder.join(log.file_name()))?;
-            }
-        }
-        for (file, line) in LOGS {
-            let mut kubectl = self.command("kubectl");
-            kubectl.arg("--").args(line.split_whitespace());
-            let file = std::fs::File::create(folder.join(file))?;
-            kubectl.stdout(file.try_clone()?).stderr(file);
-            // An operator that is not installed has no log, and the file says so.
-            let _ = timeout(Duration::from_secs(20), kubectl.status()).await;
-        }
-        Ok(())
-    }
-}
-
-const LOGS: &[(&str, &str)] = &[
-    (
-        "operator.log",
-        "logs --namespace graceful-system deployment/graceful-operator --tail -1",
-    ),
-    ("events.txt", "get events --all-namespaces --output wide"),
-    ("pods.yaml", "get pods --all-namespaces --output yaml"),
-    (
-        "objects.yaml",
-        "get gracefuldeployments,replicasets,endpointslices --all-namespaces --output yaml",
-    ),
-];
 
 #[cfg(test)]
 mod tests {

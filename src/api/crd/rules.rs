@@ -32,19 +32,27 @@ impl Rule {
     }
 }
 
-/// Sizes without which a rule would cost more than the API server allows. Kubernetes' own limits where
-/// it has one (label keys and values, names); else far above what anybody writes.
+/// Sizes that keep the rules within the API server's budget, of which they use half. Kubernetes' own
+/// limits where it has one (label values, names); else far above what anybody writes.
 const BOUNDS: &[(&str, &str, u32)] = &[
-    ("spec.selector.matchLabels", "maxProperties", 256),
+    ("spec.selector.matchLabels", "maxProperties", 1024),
     ("spec.selector.matchLabels{}", "maxLength", 63),
-    ("spec.selector.matchExpressions", "maxItems", 64),
+    ("spec.selector.matchExpressions", "maxItems", 256),
     ("spec.selector.matchExpressions[].key", "maxLength", 317),
-    ("spec.selector.matchExpressions[].values", "maxItems", 256),
+    ("spec.selector.matchExpressions[].values", "maxItems", 1024),
     ("spec.selector.matchExpressions[].values[]", "maxLength", 63),
-    ("spec.template.metadata.labels", "maxProperties", 256),
-    ("spec.template.metadata.labels{}", "maxLength", 63),
-    ("spec.template.spec.volumes[].name", "maxLength", 63),
     ("spec.drain.confirm", "maxItems", 16),
+    ("spec.drain.confirm[].connections.ports", "maxItems", 1024),
+    (
+        "spec.drain.confirm[].connections.exceptPorts",
+        "maxItems",
+        1024,
+    ),
+    ("spec.drain.notify.httpPost.path", "maxLength", 2048),
+    ("spec.template.metadata.labels{}", "maxLength", 63),
+    ("spec.template.spec.containers[].name", "maxLength", 63),
+    ("spec.template.spec.initContainers[].name", "maxLength", 63),
+    ("spec.template.spec.volumes[].name", "maxLength", 63),
 ];
 
 const NUMBER_OR_PERCENTAGE: &str = "type(self) == int ? self >= 0 && self <= 2147483647 : \
@@ -92,12 +100,12 @@ const RULES: &[Rule] = &[
     ),
     rule(
         "spec.selector.matchExpressions[].key",
-        "!self.startsWith('graceful.dev/')",
+        "!self.startsWith('graceful.dev/') && self != 'pod-template-hash'",
         say::SELECTOR_RESERVED,
     ),
     rule(
         "spec.selector.matchLabels",
-        NOT_OURS,
+        "!('pod-template-hash' in self) && self.all(key, !key.startsWith('graceful.dev/'))",
         say::SELECTOR_RESERVED,
     ),
     rule("spec", LABELS_MATCH, say::SELECTOR_MATCHES).about(".template.metadata.labels"),

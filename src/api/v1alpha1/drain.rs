@@ -29,12 +29,12 @@ pub struct Drain {
     #[serde(default = "defaults::min")]
     pub min_seconds: i32,
 
-    /// Seconds for which all confirmations must hold. Defaults to 3.
+    /// Seconds for which all confirmations must hold without a break. Defaults to 3.
     #[serde(default = "defaults::quiet")]
     pub quiet_seconds: i32,
 
-    /// Seconds for which new connections beyond those of probes may restart the quiet time. Defaults
-    /// to 30.
+    /// Seconds for which new connections, beyond those of probes, may restart the quiet time. After
+    /// them they are reported and no longer waited for. Defaults to 30.
     #[serde(default = "defaults::arrivals")]
     pub arrivals_seconds: i32,
 
@@ -43,7 +43,7 @@ pub struct Drain {
     pub notify: Option<Notify>,
 
     /// What confirms that a pod's work is over; all must hold. Absent means connections on all
-    /// listening ports; an empty list means minSeconds only.
+    /// listening ports. An empty list, or absent with hostNetwork, means minSeconds only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Vec<Confirmation>>,
 }
@@ -97,7 +97,7 @@ pub struct Connections {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<u16>,
 
-    /// Ports to leave out.
+    /// Ports to leave out. Defaults to none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except_ports: Vec<u16>,
 

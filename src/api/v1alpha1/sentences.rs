@@ -9,8 +9,8 @@ pub(crate) const SELECTOR_MATCHES: &str = "the template's labels must match the 
      template.metadata.labels every label that selector asks for";
 pub(crate) const SELECTOR_OPERATOR: &str = "operator must be In or NotIn with values, or Exists or \
      DoesNotExist without";
-pub(crate) const SELECTOR_RESERVED: &str =
-    "labels beginning with graceful.dev/ are reserved: leave them out of the selector";
+pub(crate) const SELECTOR_RESERVED: &str = "pod-template-hash and labels beginning with \
+     graceful.dev/ are reserved: leave them out of the selector";
 
 pub(crate) const COUNT: &str = "must be 0 or more";
 pub(crate) const SECONDS: &str = "must be from 0 to 604800 seconds (a week)";

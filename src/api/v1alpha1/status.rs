@@ -11,13 +11,13 @@ use crate::api::receipt::Outcome;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GracefulDeploymentStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status speaks of; -1 until a spec was first seen.
     #[serde(default)]
     pub observed_generation: i64,
     /// Ready pods of desired ones, such as 3/4: the column READY.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<String>,
-    /// Pods, draining ones included, terminating ones not.
+    /// Pods that exist, draining ones included, terminating ones not.
     #[serde(default)]
     pub replicas: i32,
     /// Pods of the wanted revision, draining ones not counted.
@@ -60,7 +60,8 @@ pub struct GracefulDeploymentStatus {
     /// The rollout under way, or the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rollout: Option<RolloutRecord>,
-    /// Ready, Available, Progressing, ReplicaFailure, Draining, Reconciling, Stalled.
+    /// Ready, Available, Progressing, ReplicaFailure, Draining, Reconciling and Stalled. Ready sums up
+    /// the others: its reason and message are those of the one that tells most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
@@ -114,7 +115,8 @@ pub enum DrainWay {
     Termination,
 }
 
-/// How a drain ended.
+/// How a drain ended: Drained, TimedOut, Unresponsive, NodeLost, Vanished or Silent. Absent while it
+/// goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum DrainEnd {
     /// Every confirmation held for the quiet time.

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::{
 };
 
 use super::{Drain, GracefulDeploymentSpec, Strategy, StrategyType, sentences as say};
-use crate::api::GROUP;
+use crate::api::{GROUP, POD_TEMPLATE_HASH};
 
 /// A week in seconds: no time of a drain is longer.
 const WEEK: i32 = 604_800;
@@ -119,12 +119,12 @@ fn selector(selector: &LabelSelector, problems: &mut Problems) {
         say::SELECTOR_EMPTY,
     );
     problems.refuse_if(
-        labels.clone().any(|(key, _)| is_reserved(key)),
+        labels.clone().any(|(key, _)| is_ours(key)),
         "spec.selector.matchLabels",
         say::SELECTOR_RESERVED,
     );
     problems.refuse_if(
-        expressions().any(|expression| is_reserved(&expression.key)),
+        expressions().any(|expression| is_ours(&expression.key)),
         "spec.selector.matchExpressions",
         say::SELECTOR_RESERVED,
     );
@@ -133,6 +133,11 @@ fn selector(selector: &LabelSelector, problems: &mut Problems) {
         "spec.selector.matchExpressions",
         say::SELECTOR_OPERATOR,
     );
+}
+
+/// Labels that change, or that the user's template does not have.
+fn is_ours(key: &str) -> bool {
+    is_reserved(key) || key == POD_TEMPLATE_HASH
 }
 
 fn is_reserved(key: &str) -> bool {

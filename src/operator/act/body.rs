@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -12,8 +13,8 @@ use serde_json::{Value, json};
 use crate::api::request::DrainRequest;
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{
-    CONFIG, COST_DRAINING, COST_NEXT, DELETION_COST, DRAIN, DRAINING, POD_TEMPLATE_HASH, REVISION,
-    USER_DELETION_COST,
+    CANCELLED, CONFIG, COST_DRAINING, COST_NEXT, DELETION_COST, DRAIN, DRAINING, POD_TEMPLATE_HASH,
+    REVISION, USER_DELETION_COST,
 };
 use crate::inject::Injected;
 use crate::rollout::ObjectRef;
@@ -41,6 +42,7 @@ pub(super) fn request_drain(seen: &ObjectRef, pod: &Pod, request: &DrainRequest)
         "labels": {DRAINING: "true"},
         "annotations": {
             DRAIN: json!(request).to_string(),
+            CANCELLED: null,
             DELETION_COST: COST_DRAINING.to_string(),
             USER_DELETION_COST: users_cost(pod),
         },
@@ -48,9 +50,9 @@ pub(super) fn request_drain(seen: &ObjectRef, pod: &Pod, request: &DrainRequest)
     guarded(seen, patch)
 }
 
-pub(super) fn cancel_drain(seen: &ObjectRef, pod: &Pod) -> Value {
+pub(super) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timestamp) -> Value {
     let kept = pod.annotations().get(USER_DELETION_COST);
-    let mut annotations = json!({DRAIN: null, USER_DELETION_COST: null});
+    let mut annotations = json!({DRAIN: null, USER_DELETION_COST: null, CANCELLED: now});
     if let (Some(kept), Some(annotations)) = (kept, annotations.as_object_mut()) {
         let cost = if kept.is_empty() {
             Value::Null
@@ -218,6 +220,7 @@ fn labelled(template: &Value, hash: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::v1alpha1::Drain;
 
     fn seen() -> ObjectRef {
         ObjectRef {
@@ -234,7 +237,8 @@ mod tests {
     fn request() -> DrainRequest {
         DrainRequest {
             epoch: "e".into(),
-            drain: Default::default(),
+            drain: Drain::default(),
+            asked: None,
         }
     }
 
@@ -269,7 +273,7 @@ mod tests {
     fn every_patch_names_what_was_seen() {
         for patch in [
             request_drain(&seen(), &pod(&json!({})), &request()),
-            cancel_drain(&seen(), &pod(&json!({}))),
+            cancel_drain(&seen(), &pod(&json!({})), Timestamp::UNIX_EPOCH),
             set_deletion_cost(&seen(), &pod(&json!({}))),
             configure_pod(&seen(), "c"),
             configure_replica_set(&seen(), "c"),
@@ -290,14 +294,14 @@ mod tests {
         let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: "5"}));
         let patch = set_deletion_cost(&seen(), &draining);
         assert_eq!(patch["metadata"]["annotations"][USER_DELETION_COST], "5");
-        let patch = cancel_drain(&seen(), &draining);
+        let patch = cancel_drain(&seen(), &draining, Timestamp::UNIX_EPOCH);
         assert_eq!(patch["metadata"]["annotations"][DELETION_COST], "5");
     }
 
     #[test]
-    fn a_cancelled_drain_leaves_no_mark() {
+    fn a_cancelled_drain_leaves_no_mark_that_does_anything() {
         let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: ""}));
-        let patch = cancel_drain(&seen(), &draining);
+        let patch = cancel_drain(&seen(), &draining, Timestamp::UNIX_EPOCH);
         let metadata = &patch["metadata"];
         assert!(metadata["labels"][DRAINING].is_null());
         for key in [DRAIN, USER_DELETION_COST, DELETION_COST] {
@@ -308,7 +312,11 @@ mod tests {
 
     #[test]
     fn a_cost_that_was_never_ours_stays() {
-        let patch = cancel_drain(&seen(), &pod(&json!({DELETION_COST: "5"})));
+        let patch = cancel_drain(
+            &seen(),
+            &pod(&json!({DELETION_COST: "5"})),
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(patch["metadata"]["annotations"].get(DELETION_COST), None);
     }
 

@@ -36,7 +36,7 @@ pub(super) fn decide(
     if json!(read) == json!(next) {
         return Writing::Nothing;
     }
-    if json!(essence(read)) != json!(essence(next)) {
+    if json!(essence(read, next)) != json!(essence(next, read)) {
         return Writing::Now;
     }
     match age {
@@ -46,7 +46,14 @@ pub(super) fn decide(
 }
 
 /// What others act on, or what we ourselves go on from.
-fn essence(status: &GracefulDeploymentStatus) -> GracefulDeploymentStatus {
+fn essence(
+    status: &GracefulDeploymentStatus,
+    other: &GracefulDeploymentStatus,
+) -> GracefulDeploymentStatus {
+    // A pod that was given up and is gone needs no memory, and no haste to forget it.
+    let is_known = |uid: &str| other.drains.iter().any(|drain| drain.uid == uid);
+    let drains = status.drains.iter();
+    let drains = drains.filter(|drain| drain.retired.is_none() || is_known(&drain.uid));
     let mut rollout = status.last_rollout.clone();
     if let Some(rollout) = &mut rollout {
         rollout.progressed = rollout.started.clone();
@@ -63,7 +70,7 @@ fn essence(status: &GracefulDeploymentStatus) -> GracefulDeploymentStatus {
         current_revision: status.current_revision.clone(),
         update_revision: status.update_revision.clone(),
         collision_count: status.collision_count,
-        drains: status.drains.clone(),
+        drains: drains.cloned().collect(),
         last_rollout: rollout,
         conditions: conditions.collect(),
         ..GracefulDeploymentStatus::default()
@@ -76,9 +83,16 @@ pub(super) fn patch(
     read: &GracefulDeploymentStatus,
     next: &GracefulDeploymentStatus,
 ) -> Value {
+    let next = json!(next);
+    let mut status = difference(&json!(read), &next);
+    if let (Some(status), Some(next)) = (status.as_object_mut(), next.as_object()) {
+        // A counter that was never written reads as 0, and would stay unwritten as long as it is.
+        let counters = next.iter().filter(|(_, value)| value.is_number());
+        status.extend(counters.map(|(key, value)| (key.clone(), value.clone())));
+    }
     json!({
         "metadata": {"uid": object.uid(), "resourceVersion": object.resource_version()},
-        "status": difference(&json!(read), &json!(next)),
+        "status": status,
     })
 }
 
@@ -116,34 +130,43 @@ pub(super) fn show_failure(
         .iter()
         .find(|error| matches!(error, Error::CreateReplicaSet { .. } if !error.is_outdated()))?;
     let message = in_words(error);
-    let reason = Reason::FailedCreate.as_str();
-    let known = object
+    let generation = object.metadata.generation;
+    let known: &[Condition] = object
         .status
+        .as_ref()
+        .map_or(&[], |status| &status.conditions);
+    let is_known = known
         .iter()
-        .flat_map(|status| &status.conditions)
-        .find(|known| known.type_ == "ReplicaFailure" && known.status == "True");
-    let since = known.map_or_else(
-        || Time(Timestamp::now()),
-        |known| known.last_transition_time.clone(),
-    );
-    status
-        .conditions
-        .retain(|one| one.type_ != "ReplicaFailure");
-    for condition in &mut status.conditions {
-        if matches!(condition.type_.as_str(), "Ready" | "Progressing") {
-            condition.message = format!("{message}; {}", condition.message);
+        .any(|known| known.type_ == "ReplicaFailure" && known.message == message);
+    let mut set = |kind: &str, truth: &str, reason: Reason| {
+        let before = known
+            .iter()
+            .find(|known| known.type_ == kind && known.status == truth);
+        let since = before.map_or_else(Timestamp::now, |known| known.last_transition_time.0);
+        let condition = Condition {
+            type_: kind.into(),
+            status: truth.into(),
+            reason: reason.as_str().into(),
+            message: message.clone(),
+            last_transition_time: Time(since),
+            observed_generation: generation,
+        };
+        let mut all = status.conditions.iter_mut();
+        match all.find(|one| one.type_ == kind) {
+            Some(one) => *one = condition,
+            None => status.conditions.push(condition),
         }
+    };
+    set("ReplicaFailure", "True", Reason::FailedCreate);
+    if error.is_invalid() {
+        // Only a change of the spec ends this.
+        set("Ready", "False", Reason::InvalidSpec);
+        set("Reconciling", "False", Reason::InvalidSpec);
+        set("Stalled", "True", Reason::InvalidSpec);
+    } else {
+        set("Ready", "False", Reason::FailedCreate);
     }
-    status.conditions.push(Condition {
-        type_: "ReplicaFailure".into(),
-        status: "True".into(),
-        reason: reason.into(),
-        message: message.clone(),
-        last_transition_time: since,
-        observed_generation: object.metadata.generation,
-    });
-    let is_news = known.is_none_or(|known| known.message != message);
-    is_news.then_some(Event {
+    (!is_known).then_some(Event {
         warning: true,
         reason: Reason::FailedCreate,
         message,
@@ -225,6 +248,95 @@ mod tests {
         let mut generation = read.clone();
         generation.observed_generation = 7;
         assert_eq!(decide(&read, &generation, JUST_NOW), Writing::Now);
+    }
+
+    fn object(status: &Value) -> GracefulDeployment {
+        serde_json::from_value(json!({
+            "apiVersion": "graceful.dev/v1alpha1", "kind": "GracefulDeployment",
+            "metadata": {"name": "a", "uid": "u", "resourceVersion": "7"},
+            "spec": {"selector": {}, "template": {}},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn refused(code: u16) -> Error {
+        let status = json!({"status": "Failure", "code": code, "reason": "", "message": "no"});
+        let status: kube::core::Status = serde_json::from_value(status).unwrap();
+        Error::CreateReplicaSet {
+            name: "a-1".into(),
+            source: kube::Error::Api(Box::new(status)).into(),
+        }
+    }
+
+    fn reasons(status: &GracefulDeploymentStatus) -> Vec<(&str, &str, &str)> {
+        let all = status.conditions.iter();
+        all.map(|one| (&*one.type_, &*one.status, &*one.reason))
+            .collect()
+    }
+
+    #[test]
+    fn a_template_that_the_server_refuses_is_stalled() {
+        let mut next = status(json!({"conditions": [condition("False", "RollingOut", "")]}));
+        let event = show_failure(&mut next, &object(&json!({})), &[refused(422)]);
+        assert_eq!(event.map(|event| event.reason), Some(Reason::FailedCreate));
+        let expected = [
+            ("Ready", "False", "InvalidSpec"),
+            ("ReplicaFailure", "True", "FailedCreate"),
+            ("Reconciling", "False", "InvalidSpec"),
+            ("Stalled", "True", "InvalidSpec"),
+        ];
+        assert_eq!(reasons(&next), expected);
+    }
+
+    #[test]
+    fn a_failure_that_was_shown_is_shown_again_without_a_change() {
+        let planned = json!({"conditions": [condition("False", "RollingOut", "")]});
+        let mut first = status(planned.clone());
+        show_failure(&mut first, &object(&json!({})), &[refused(403)]);
+        let read = object(&json!(first));
+        let mut second = status(planned);
+        assert_eq!(show_failure(&mut second, &read, &[refused(403)]), None);
+        assert_eq!(json!(first), json!(second));
+    }
+
+    #[test]
+    fn a_conflict_is_no_failure_to_show() {
+        let mut next = status(json!({}));
+        let event = show_failure(&mut next, &object(&json!({})), &[refused(409)]);
+        assert_eq!(event, None);
+        assert!(next.conditions.is_empty());
+    }
+
+    #[test]
+    fn the_memory_of_a_pod_that_left_is_forgotten_without_haste() {
+        let drain = |retired: Option<&str>| {
+            let mut drain = json!({
+                "pod": "a", "uid": "u", "epoch": "e", "cause": "Rollout", "way": "Readiness",
+                "since": "2026-01-01T00:00:00.000000Z",
+            });
+            if let Some(retired) = retired {
+                drain["retired"] = json!(retired);
+            }
+            status(json!({"drains": [drain]}))
+        };
+        let (none, asked) = (status(json!({})), drain(None));
+        let given_up = drain(Some("2026-01-01T00:00:00.000000Z"));
+        assert!(matches!(
+            decide(&given_up, &none, JUST_NOW),
+            Writing::Later(_)
+        ));
+        assert_eq!(decide(&asked, &given_up, JUST_NOW), Writing::Now);
+        assert_eq!(decide(&asked, &none, JUST_NOW), Writing::Now);
+    }
+
+    #[test]
+    fn a_counter_of_zero_is_written() {
+        let read = status(json!({}));
+        let next = status(json!({"replicas": 3}));
+        let patch = patch(&object(&json!({})), &read, &next);
+        assert_eq!(patch["status"]["drainingReplicas"], 0);
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
     }
 
     #[test]

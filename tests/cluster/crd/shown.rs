@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Namespace, condition, install, kubectl, specs};
+use super::{Namespace, condition, install, kubectl, run_kubectl, specs, until};
 
 #[tokio::test]
 async fn scale_subresource_sets_replicas_and_tells_the_selector() {
@@ -66,6 +66,13 @@ async fn columns_tell_how_far_a_rollout_is() {
 #[tokio::test]
 async fn explain_tells_meaning_unit_and_default() {
     install();
+    // The API server publishes a CRD's descriptions a moment after the CRD is established.
+    let is_published = async || {
+        run_kubectl(&["explain", "gracefuldeployments"])
+            .status
+            .success()
+    };
+    until(is_published).await;
     for (field, says) in [
         (
             "",

@@ -153,6 +153,33 @@ async fn null_in_the_template_is_an_absent_field() {
 }
 
 #[tokio::test]
+async fn spec_of_a_deployment_is_taken_as_it_is() {
+    let namespace = Namespace::new("deployment").await;
+    let create = [
+        "create",
+        "deployment",
+        "chat",
+        "--image=chat:1",
+        "--port=80",
+        "-o",
+        "json",
+    ];
+    // As a file that somebody wrote this way, and as the API server completes it.
+    for dry_run in ["--dry-run=client", "--dry-run=server"] {
+        let text = namespace.kubectl(&[&create[..], &[dry_run]].concat());
+        let deployment: Value = serde_json::from_str(&text).unwrap();
+        let spec = &deployment["spec"];
+        let stored = namespace.try_create(spec).await.unwrap();
+        let mut expected = spec["template"].clone();
+        let metadata = expected["metadata"].as_object_mut().unwrap();
+        metadata.retain(|_, value| !value.is_null());
+        let container = &mut expected["spec"]["containers"][0];
+        container["ports"][0]["protocol"] = json!("TCP");
+        assert_eq!(stored["spec"]["template"], expected);
+    }
+}
+
+#[tokio::test]
 async fn appliers_of_one_list_keep_their_own_items() {
     let namespace = Namespace::new("apply").await;
     let with_env = |name: &str| {
@@ -187,7 +214,7 @@ async fn whole_status_is_stored_with_fractions_of_a_second() {
         "currentRevision": "chat-a", "updateRevision": "chat-b", "collisionCount": 0,
         "drains": [{
             "pod": "chat-a-x2", "uid": "u", "epoch": "e", "cause": "Rollout", "way": "Readiness",
-            "since": "2026-01-02T03:04:05.678901Z", "heard": "2026-01-02T03:04:06.000000Z",
+            "since": "2026-01-02T03:04:05.678901Z",
             "withdrawn": "2026-01-02T03:04:06.100000Z", "deadline": "2026-01-02T03:09:06.000000Z",
             "outcome": "Silent", "retired": "2026-01-02T03:09:08.000000Z",
         }],

@@ -23,7 +23,7 @@ fn every_ordinary_container_gets_the_hook_and_no_other() {
         "initContainers": [{"name": "proxy", "restartPolicy": "Always"}],
     }));
     let spec = injected(&template)["spec"].clone();
-    let hook = json!({"exec": {"command": ["/graceful.dev/agent/graceful-agent", "prestop"]}});
+    let hook = json!({"exec": {"command": ["/graceful.dev/agent/graceful-agent", "prestop", "--within", "60"]}});
     assert_eq!(spec["containers"][0]["lifecycle"]["preStop"], hook);
     assert_eq!(spec["containers"][1]["lifecycle"]["preStop"], hook);
     assert_eq!(
@@ -58,7 +58,10 @@ fn users_own_hook_runs_after_the_drain() {
             "ports": [{"name": "http", "containerPort": 8443}],
             "lifecycle": {"postStart": post_start, "preStop": own},
         }));
-        let command: Vec<_> = [ours, "prestop"].into_iter().chain(then).collect();
+        let command: Vec<_> = [ours, "prestop", "--within", "60"]
+            .into_iter()
+            .chain(then)
+            .collect();
         assert_eq!(lifecycle["preStop"], json!({"exec": {"command": command}}));
         assert_eq!(lifecycle["postStart"], post_start);
     }
@@ -83,6 +86,20 @@ fn grace_period_has_room_for_drain_hook_and_exit() {
         100
     );
     assert_eq!(grace_of(json!({"containers": sleep(i64::MAX)})), i64::MAX);
+}
+
+#[test]
+fn drain_leaves_the_hook_and_the_exit_their_time() {
+    let within = |grace: Value, hook: Value| {
+        let container = app(json!({"lifecycle": {"preStop": hook}}));
+        let spec = json!({"terminationGracePeriodSeconds": grace, "containers": [container]});
+        let spec = injected(&pod(spec))["spec"].clone();
+        spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][3].clone()
+    };
+    assert_eq!(within(Value::Null, Value::Null), "60");
+    // Of 200 s, 30 are the exit's, 5 slack and 20 the hook's.
+    assert_eq!(within(json!(200), Value::Null), "165");
+    assert_eq!(within(json!(200), json!({"sleep": {"seconds": 20}})), "145");
 }
 
 #[test]

@@ -80,12 +80,14 @@ fn clean(container: &mut Value, summary: &Summary) {
             .unwrap_or_default();
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let own = match words.as_slice() {
-        [_, "prestop"] => Value::Null,
-        [_, "prestop", "--then-exec", command @ ..] => json!({"exec": {"command": command}}),
-        [_, "prestop", "--then-http-get", get] => {
+        [_, "prestop", "--within", _] => Value::Null,
+        [_, "prestop", "--within", _, "--then-exec", command @ ..] => {
+            json!({"exec": {"command": command}})
+        }
+        [_, "prestop", "--within", _, "--then-http-get", get] => {
             json!({"httpGet": serde_json::from_str::<Value>(get).unwrap()})
         }
-        [_, "prestop", "--then-sleep", seconds] => {
+        [_, "prestop", "--within", _, "--then-sleep", seconds] => {
             json!({"sleep": {"seconds": seconds.parse::<i64>().unwrap()}})
         }
         _ => container["lifecycle"]["preStop"].clone(),

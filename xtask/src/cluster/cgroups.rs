@@ -10,14 +10,15 @@ use anyhow::{Context as _, Result};
 
 use crate::process;
 
-/// What a kubelet accounts and limits, and whether it refuses to start without.
+/// What a kubelet accounts and limits, and whether it refuses a group that lacks one which the root
+/// has (`Exists` in `pkg/kubelet/cm/cgroup_v2_manager_linux.go`).
 const CONTROLLERS: [(&str, bool); 6] = [
     ("cpu", true),
     ("cpuset", true),
     ("memory", true),
     ("pids", true),
     ("io", false),
-    ("hugetlb", false),
+    ("hugetlb", true),
 ];
 
 /// A mounted hierarchy.

@@ -13,16 +13,12 @@ use super::{cgroups, kind, up};
 use crate::process::{self, Progress};
 
 pub(super) fn down(cluster: &Local, progress: Progress) -> Result<()> {
-    if !cluster.folder.exists() && cluster.supervisor()?.is_none() {
-        // Killed between the two, a cluster may have left control groups and no folder.
-        clean(cluster)?;
-        progress.say(format!("the cluster {} is not up", cluster.name));
-        return Ok(());
-    }
     let lock = up::lock(cluster)?;
-    if cluster.settings().is_ok_and(|settings| settings.kind) {
+    let was_there = cluster.folder.exists() || cluster.supervisor()?.is_some();
+    if cluster.is_kind() {
         kind::down(cluster)?;
     }
+    // In any case: killed at the right moment, a cluster leaves control groups and no folder.
     clean(cluster)?;
     fs::remove_file(cluster.folder.with_extension("lock")).context("remove the lock")?;
     drop(lock);
@@ -30,7 +26,8 @@ pub(super) fn down(cluster: &Local, progress: Progress) -> Result<()> {
     for parent in cluster.folder.ancestors().skip(1).take(2) {
         let _ = fs::remove_dir(parent);
     }
-    progress.say(format!("the cluster {} is gone", cluster.name));
+    let how = if was_there { "gone" } else { "not up" };
+    progress.say(format!("the cluster {} is {how}", cluster.name));
     Ok(())
 }
 

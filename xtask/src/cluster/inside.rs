@@ -1,8 +1,8 @@
 //! What a cluster's first process, and that of each further node, does to its own namespaces before
 //! anything runs in them: mounts and network. Never called outside of them.
 
-use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,8 +24,12 @@ const SHOWN_TO_THE_KUBELET: [(&str, &str); 6] = [
     ("/proc/sys/kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// Folders in which components write at fixed places, such as /var/lib/cni and /var/log/containers.
-const SHADOWED: [&str; 2] = ["/var/lib", "/var/log"];
+/// Where components write though nobody can tell them otherwise, by the folder around it: the results
+/// of network plugins, the sockets of device plugins, links to logs.
+const FIXED_PLACES: [(&str, &[&str]); 2] = [
+    ("/var/lib", &["cni", "kubelet"]),
+    ("/var/log", &["containers"]),
+];
 
 /// Gives the namespace a /run of its own with the cluster's folder in it. `folder` is that folder as
 /// the process sees it now, `scratch` a folder to build the new /run in.
@@ -44,34 +48,43 @@ pub(super) fn mount(folder: &Path, scratch: &Path, is_first: bool) -> Result<()>
     rustix::mount::mount_remount(&inside, MountFlags::BIND, c"")
         .context("allow programs and devices in the cluster's folder")?;
     rustix::mount::mount_move(scratch, "/run").context("move the new /run into its place")?;
-    for folder in SHADOWED {
+    for (folder, places) in FIXED_PLACES {
         if !is_first {
             rustix::mount::unmount(folder, UnmountFlags::DETACH)
                 .with_context(|| format!("uncover {folder}"))?;
         }
-        shadow(folder)?;
+        cover(Path::new(folder), places).with_context(|| format!("cover {folder}"))?;
     }
     show_to_the_kubelet()
 }
 
-/// Covers a folder of the machine with a layer that takes the writes.
-fn shadow(folder: &str) -> Result<()> {
-    let layer = Path::new("/run/shadow").join(folder.trim_start_matches('/'));
-    for part in ["upper", "work"] {
-        fs::create_dir_all(layer.join(part)).context("make a layer")?;
+/// Gives the namespace the `places` in a folder of the machine for its own, whether the machine has
+/// them or not. All else in the folder stays the machine's: a home may well lie below it.
+fn cover(folder: &Path, places: &[&str]) -> Result<()> {
+    let real = Path::new("/run/machine").join(folder.strip_prefix("/").unwrap_or(folder));
+    fs::create_dir_all(&real)?;
+    rustix::mount::mount_bind_recursive(folder, &real)?;
+    rustix::mount::mount("tmpfs", folder, "tmpfs", MountFlags::empty(), c"mode=755")?;
+    for entry in fs::read_dir(&real)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if places.iter().any(|place| name == *place) {
+            continue;
+        }
+        let (kind, shown) = (entry.file_type()?, folder.join(&name));
+        if kind.is_symlink() {
+            symlink(fs::read_link(entry.path())?, &shown)?;
+            continue;
+        }
+        if kind.is_dir() {
+            fs::create_dir(&shown)?;
+        } else {
+            File::create(&shown)?;
+        }
+        rustix::mount::mount_bind_recursive(entry.path(), &shown)
+            .with_context(|| format!("show {}", shown.display()))?;
     }
-    let layer = layer.display();
-    let options = CString::new(format!(
-        "lowerdir={folder},upperdir={layer}/upper,workdir={layer}/work"
-    ))?;
-    rustix::mount::mount(
-        "overlay",
-        folder,
-        "overlay",
-        MountFlags::empty(),
-        options.as_c_str(),
-    )
-    .with_context(|| format!("cover {folder}"))
+    Ok(())
 }
 
 fn show_to_the_kubelet() -> Result<()> {

@@ -2,6 +2,7 @@
 //! purpose: its pods are real too, but its network is Docker's, so `run` is no part of it.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -46,7 +47,7 @@ pub(super) fn up_instead(cluster: &Local, nodes: u8, why: &str, progress: Progre
         serde_json::to_vec(&settings)?,
     )
     .context("write the cluster's settings")?;
-    process::run(
+    let created = process::run(
         Command::new("kind")
             .args([
                 "create",
@@ -60,7 +61,12 @@ pub(super) fn up_instead(cluster: &Local, nodes: u8, why: &str, progress: Progre
             .arg(&config)
             .arg("--kubeconfig")
             .arg(cluster.kubeconfig()),
-    )
+    );
+    if created.is_err() {
+        // kind has removed what it made; the folder would say that the cluster is up.
+        fs::remove_dir_all(&cluster.folder).context("remove the cluster's folder")?;
+    }
+    created
 }
 
 pub(super) fn down(cluster: &Local) -> Result<()> {
@@ -73,7 +79,7 @@ pub(super) fn down(cluster: &Local) -> Result<()> {
 }
 
 /// Loads an image tar into the nodes of a kind cluster.
-pub(super) fn load(name: &str, archive: &std::path::Path) -> Result<()> {
+pub(super) fn load(name: &str, archive: &Path) -> Result<()> {
     process::run(
         Command::new("kind")
             .args(["load", "image-archive", "--name", name])

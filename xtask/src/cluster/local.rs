@@ -2,14 +2,15 @@
 //! process is found by its command line and never by a file with its number: a file outlives what it
 //! names, a process does not.
 
+use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::node::{MAX_NODES, Node};
+use super::node::{INSIDE, MAX_NODES, Node};
 use crate::folders;
 
 /// The hidden subcommands that hold a cluster and its further nodes.
@@ -50,9 +51,14 @@ impl Local {
         &self.name
     }
 
-    /// The kubeconfig of an administrator; its server is reachable inside the cluster's network only.
+    /// The kubeconfig of an administrator, as commands of the cluster find it: the server is reachable
+    /// from inside only, so the file is looked for there.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.folder.join("kubeconfig")
+        if self.is_kind() {
+            self.folder.join("kubeconfig")
+        } else {
+            Path::new(INSIDE).join("kubeconfig")
+        }
     }
 
     /// Every request to the API server, one JSON event a line, without bodies.
@@ -88,6 +94,11 @@ impl Local {
         process_with(&["cluster", SUPERVISE, &folder])
     }
 
+    /// Whether kind made it, on Docker.
+    pub(super) fn is_kind(&self) -> bool {
+        self.settings().is_ok_and(|settings| settings.kind)
+    }
+
     /// Whether it was started and not ended since; it need not be ready.
     pub(super) fn is_up(&self) -> Result<bool> {
         let Ok(settings) = self.settings() else {
@@ -110,6 +121,11 @@ impl Local {
     /// A command inside the cluster, as its administrator: its network and processes, this machine's
     /// files, the caller's working folder. It ends with the caller and with the cluster.
     pub(crate) fn command(&self, program: &str) -> Result<Command> {
+        if self.is_kind() {
+            let mut command = Command::new(program);
+            command.env("KUBECONFIG", self.kubeconfig());
+            return Ok(command);
+        }
         self.command_on(Node(1), program)
     }
 
@@ -131,15 +147,15 @@ impl Local {
             .arg(std::env::current_dir().context("find the working folder")?)
             .arg(program)
             .env("KUBECONFIG", self.kubeconfig())
-            .env("PATH", path_with(&self.folder.join("bin"))?);
+            .env("PATH", path_inside()?);
         Ok(command)
     }
 }
 
-/// `PATH` with the cluster's own programs first and root's folders last.
-pub(super) fn path_with(bin: &std::path::Path) -> Result<std::ffi::OsString> {
+/// `PATH` for inside: the cluster's own programs first, root's folders last.
+pub(super) fn path_inside() -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = vec![bin.to_path_buf()];
+    let mut folders: Vec<PathBuf> = vec![Path::new(INSIDE).join("bin")];
     folders.extend(std::env::split_paths(&path));
     for folder in ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"] {
         if !folders.iter().any(|known| known.as_os_str() == folder) {

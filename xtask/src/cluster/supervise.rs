@@ -13,12 +13,25 @@ use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::components::{self, Component};
 use super::inside;
-use super::local::{SUPERVISE_NODE, Settings, path_with};
+use super::local::{SUPERVISE_NODE, Settings, path_inside};
 use super::node::{INSIDE, Node};
 use crate::process::{self, Progress};
 
 /// How long one component may take to answer on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+const PAUSE: &str = "/run/graceful/pause.tar";
+
+/// Arguments of `ctr` before the snapshotter and the file. By the client, because containerd's own
+/// transfer service unpacks for one fixed snapshotter only.
+pub(super) const IMPORT: [&str; 6] = [
+    "--namespace",
+    "k8s.io",
+    "images",
+    "import",
+    "--local",
+    "--snapshotter",
+];
 
 /// The processes that run, by their number in this namespace.
 type Running = Vec<(Pid, String)>;
@@ -39,7 +52,7 @@ pub(super) fn cluster(folder: &Path) -> Result<()> {
     progress.say("etcd answers");
     start(&components::apiserver(), &mut running)?;
     import_pause_image(&settings.snapshotter)?;
-    ready("/readyz")?;
+    api_server_ready()?;
     progress.say("kube-apiserver is ready");
     start(&components::controller_manager(), &mut running)?;
     start(&components::scheduler(), &mut running)?;
@@ -101,7 +114,7 @@ fn start(component: &Component, running: &mut Running) -> Result<()> {
     let log = File::create(inside::log(&component.name)).context("open a component's log")?;
     let child = Command::new(program(component.program))
         .args(&component.arguments)
-        .env("PATH", path_with(&Path::new(INSIDE).join("bin"))?)
+        .env("PATH", path_inside()?)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -123,31 +136,39 @@ fn answers(what: &str, address: &str) -> Result<()> {
     Ok(())
 }
 
-fn ready(path: &str) -> Result<()> {
-    process::wait_for("kube-apiserver to be ready", PATIENCE, || {
-        Ok(process::output(
-            Command::new(program("kubectl"))
-                .arg("--kubeconfig")
-                .arg(Path::new(INSIDE).join("kubeconfig"))
-                .args(["get", "--raw", path]),
-        )
-        .ok())
-    })?;
-    Ok(())
+fn api_server_ready() -> Result<()> {
+    repeat("kube-apiserver to be ready", || {
+        let mut kubectl = Command::new(program("kubectl"));
+        kubectl
+            .args(["get", "--raw", "/readyz", "--kubeconfig"])
+            .arg(Path::new(INSIDE).join("kubeconfig"));
+        kubectl
+    })
 }
 
 /// No pod starts without it, so it is there before the kubelet is.
 fn import_pause_image(snapshotter: &str) -> Result<()> {
-    process::wait_for("containerd to take the pause image", PATIENCE, || {
-        Ok(process::output(
-            Command::new(program("ctr"))
-                .args(["--namespace", "k8s.io", "images", "import"])
-                .args(["--snapshotter", snapshotter])
-                .arg(Path::new(INSIDE).join("pause.tar")),
-        )
-        .ok())
-    })?;
-    Ok(())
+    repeat("containerd to take the pause image", || {
+        let mut ctr = Command::new(program("ctr"));
+        ctr.args(IMPORT).args([snapshotter, PAUSE]);
+        ctr
+    })
+}
+
+/// Runs the command until it succeeds; what it said last is part of the error.
+fn repeat(what: &str, command: impl Fn() -> Command) -> Result<()> {
+    let mut said = None;
+    let outcome = process::wait_for(what, PATIENCE, || match process::output(&mut command()) {
+        Ok(_) => Ok(Some(())),
+        Err(error) => {
+            said = Some(error);
+            Ok(None)
+        }
+    });
+    match (outcome, said) {
+        (Err(error), Some(said)) => Err(said.context(error)),
+        (outcome, _) => outcome,
+    }
 }
 
 /// Collects what ends, for ever: this is the process to which everything orphaned falls, such as

@@ -88,8 +88,8 @@ pub(super) fn lock(cluster: &Local) -> Result<File> {
 fn already_up(cluster: &Local, nodes: u8, progress: Progress) -> Result<()> {
     let name = &cluster.name;
     let has = cluster.settings()?.nodes;
-    if has != nodes {
-        bail!("the cluster {name} is up with {has} node(s), not {nodes}: take it down first");
+    if has < nodes {
+        bail!("the cluster {name} is up with {has} node, not {nodes}: take it down first");
     }
     wait_until_ready(cluster, progress).with_context(|| {
         format!(
@@ -114,17 +114,16 @@ fn prepare(cluster: &Local, nodes: u8, programs: &[(&str, std::path::PathBuf)]) 
     let pause_tag = pause_image(folder)?;
     let snapshotter = snapshotter(folder);
     json(folder, "audit-policy.json", &config::audit_policy())?;
-    let outside = folder.display().to_string();
-    json(
-        folder,
-        "kubeconfig",
-        &config::kubeconfig(&outside, "admin", &cluster.name),
-    )?;
-    for user in ["controller-manager", "scheduler", "kube-proxy"] {
-        let file = format!("{user}.kubeconfig");
+    let users = [
+        ("admin", "kubeconfig"),
+        ("controller-manager", "controller-manager.kubeconfig"),
+        ("scheduler", "scheduler.kubeconfig"),
+        ("kube-proxy", "kube-proxy.kubeconfig"),
+    ];
+    for (user, file) in users {
         json(
             folder,
-            &file,
+            file,
             &config::kubeconfig(INSIDE, user, &cluster.name),
         )?;
     }
@@ -231,5 +230,8 @@ fn wait_until_ready(cluster: &Local, progress: Progress) -> Result<()> {
         why = status.why();
         Ok(None)
     });
-    outcome.with_context(|| why)
+    outcome.map_err(|error| match why.as_str() {
+        "" => error,
+        _ => error.context(why),
+    })
 }

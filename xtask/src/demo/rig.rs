@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::{folders, image};
+use crate::{example, folders};
 
 use super::arm::Arm;
 
@@ -41,36 +41,9 @@ impl Rig {
     /// Builds the example and loads two images of it, the same but for a file with their version: an
     /// image change that changes nothing else. Returns their names.
     pub(super) fn build_images(&self) -> Result<[String; 2]> {
-        let binary = folders::target()?.join("demo/example-go-net-http");
-        let status = Command::new("go")
-            .args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
-            .arg(&binary)
-            .arg(".")
-            .current_dir(folders::workspace()?.join("examples/go-net-http"))
-            .env("CGO_ENABLED", "0")
-            .status()
-            .context("run go: it builds the example")?;
-        ensure!(status.success(), "go build: {status}");
-        let content =
-            std::fs::read(&binary).with_context(|| format!("read {}", binary.display()))?;
+        let program = example::build()?;
         let load = |version: &str| -> Result<String> {
-            let file = |path: &str, content: &[u8], executable| image::ImageFile {
-                path: path.to_owned(),
-                content: content.to_vec(),
-                executable,
-            };
-            let files = [
-                file("/example-go-net-http", &content, true),
-                file("/version", version.as_bytes(), false),
-            ];
-            let entry = ["/example-go-net-http"];
-            let written = image::write(
-                "example-go-net-http",
-                version,
-                &files,
-                &entry,
-                image::NON_ROOT,
-            )?;
+            let written = example::image(&program, version)?;
             self.cluster.load(&written.archive)?;
             Ok(format!("{}:{}", written.name, written.content_tag))
         };

@@ -21,16 +21,42 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const MODIFIED: u64 = 315_532_800;
 const CREATED: &str = "1980-01-01T00:00:00Z";
 
+/// Some bytes with their digest, which takes a while.
+struct Blob {
+    bytes: Vec<u8>,
+    sha256: String,
+}
+
+impl Blob {
+    fn new(bytes: Vec<u8>) -> Self {
+        let sha256 = hex(&Sha256::digest(&bytes), 64);
+        Self { bytes, sha256 }
+    }
+
+    fn digest(&self) -> String {
+        format!("sha256:{}", self.sha256)
+    }
+
+    /// Where an OCI layout keeps it.
+    fn path(&self) -> String {
+        format!("blobs/sha256/{}", self.sha256)
+    }
+
+    fn descriptor(&self, media_type: &str) -> Value {
+        json!({"mediaType": media_type, "digest": self.digest(), "size": self.bytes.len()})
+    }
+}
+
 /// What the digests are made of; tags come later and change none of it.
 pub(super) struct Blobs {
-    layer: Vec<u8>,
-    config: Vec<u8>,
-    manifest: Vec<u8>,
+    layer: Blob,
+    config: Blob,
+    manifest: Blob,
 }
 
 impl Blobs {
     pub(super) fn new(files: &[ImageFile], entrypoint: &[&str], user: &str) -> Result<Self> {
-        let layer = layer(files)?;
+        let layer = Blob::new(layer(files)?);
         let config = json!({
             "created": CREATED,
             "architecture": architecture(),
@@ -41,17 +67,19 @@ impl Blobs {
                 "WorkingDir": "/",
                 "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             },
-            "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
+            "rootfs": {"type": "layers", "diff_ids": [layer.digest()]},
             "history": [{"created": CREATED, "created_by": "cargo xtask image"}],
         });
-        let config = serde_json::to_vec(&config).context("write the image's configuration")?;
+        let config =
+            Blob::new(serde_json::to_vec(&config).context("write the image's configuration")?);
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": descriptor(CONFIG, &config),
-            "layers": [descriptor(LAYER, &layer)],
+            "config": config.descriptor(CONFIG),
+            "layers": [layer.descriptor(LAYER)],
         });
-        let manifest = serde_json::to_vec(&manifest).context("write the image's manifest")?;
+        let manifest =
+            Blob::new(serde_json::to_vec(&manifest).context("write the image's manifest")?);
         Ok(Self {
             layer,
             config,
@@ -61,7 +89,7 @@ impl Blobs {
 
     /// Enough of the manifest's digest to tell two builds apart.
     pub(super) fn short_digest(&self) -> String {
-        hex(&Sha256::digest(&self.manifest), 12)
+        self.manifest.sha256.chars().take(12).collect()
     }
 
     /// The whole tar, naming the image `name` with every one of `tags`.
@@ -71,8 +99,8 @@ impl Blobs {
             .map(|tag| {
                 json!({
                     "mediaType": MANIFEST,
-                    "digest": digest(&self.manifest),
-                    "size": self.manifest.len(),
+                    "digest": self.manifest.digest(),
+                    "size": self.manifest.bytes.len(),
                     "annotations": {
                         // The whole name for containerd, the tag alone for the standard.
                         "io.containerd.image.name": format!("docker.io/library/{name}:{tag}"),
@@ -87,9 +115,9 @@ impl Blobs {
             "manifests": manifests,
         });
         let docker = json!([{
-            "Config": blob_path(&self.config),
+            "Config": self.config.path(),
             "RepoTags": tags.iter().map(|tag| format!("{name}:{tag}")).collect::<Vec<_>>(),
-            "Layers": [blob_path(&self.layer)],
+            "Layers": [self.layer.path()],
         }]);
         let mut tar = tar::Builder::new(Vec::new());
         append(
@@ -106,7 +134,7 @@ impl Blobs {
             0o644,
         )?;
         for blob in [&self.manifest, &self.config, &self.layer] {
-            append(&mut tar, &blob_path(blob), blob, 0o644)?;
+            append(&mut tar, &blob.path(), &blob.bytes, 0o644)?;
         }
         tar.into_inner().context("end the archive")
     }
@@ -153,18 +181,6 @@ fn header(kind: tar::EntryType, size: u64, mode: u32) -> tar::Header {
     header.set_gid(0);
     header.set_mtime(MODIFIED);
     header
-}
-
-fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
-    json!({"mediaType": media_type, "digest": digest(bytes), "size": bytes.len()})
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes), 64))
-}
-
-fn blob_path(bytes: &[u8]) -> String {
-    format!("blobs/sha256/{}", hex(&Sha256::digest(bytes), 64))
 }
 
 /// The processor in the words of images (GOARCH).
@@ -241,7 +257,7 @@ mod tests {
 
     #[test]
     fn layer_has_folders_modes_and_fixed_times() {
-        let layer = entries(&blobs().layer);
+        let layer = entries(&blobs().layer.bytes);
         assert_eq!(
             layer.keys().collect::<Vec<_>>(),
             ["app", "app/bin", "app/bin/server", "app/page.html"]
@@ -270,7 +286,10 @@ mod tests {
                 .unwrap()
                 .replace("sha256:", "blobs/sha256/");
             let content = &archive[&path].2;
-            assert_eq!(digest(content), descriptor["digest"].as_str().unwrap());
+            assert_eq!(
+                Blob::new(content.clone()).digest(),
+                descriptor["digest"].as_str().unwrap()
+            );
             assert_eq!(content.len() as u64, descriptor["size"].as_u64().unwrap());
         }
     }
@@ -295,6 +314,6 @@ mod tests {
         let config = parsed(&archive, docker[0]["Config"].as_str().unwrap());
         assert_eq!(config["config"]["User"], "65532:65532");
         assert_eq!(config["config"]["Entrypoint"], json!(["/app/bin/server"]));
-        assert_eq!(config["rootfs"]["diff_ids"][0], digest(&blobs().layer));
+        assert_eq!(config["rootfs"]["diff_ids"][0], blobs().layer.digest());
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::folders;
 use crate::process::{self, Progress};
+use crate::stage::in_root;
 
 const BINARIES: [&str; 2] = ["graceful-operator", "graceful-agent"];
 
@@ -16,7 +17,7 @@ pub(super) fn build(progress: Progress) -> Result<PathBuf> {
     let host = host_target()?;
     let (target, is_musl) = static_target(&host, installed);
     progress.say(format!("building {} for {target}", BINARIES.join(" and ")));
-    let mut cargo = Command::new("cargo");
+    let mut cargo = in_root("cargo")?;
     cargo
         .args([
             "build",
@@ -28,10 +29,7 @@ pub(super) fn build(progress: Progress) -> Result<PathBuf> {
         // Said even where it is the host: flags for a named target stay away from build scripts and
         // procedural macros, which cannot be linked statically.
         .args(["--target", &target])
-        .args(BINARIES.iter().flat_map(|binary| ["--bin", binary]))
-        .current_dir(folders::workspace()?)
-        // `cargo xtask` runs inside cargo: its own settings are not for this build.
-        .env_remove("CARGO_MANIFEST_DIR");
+        .args(BINARIES.iter().flat_map(|binary| ["--bin", binary]));
     if !is_musl {
         cargo.env(rustflags_variable(&target), "-C target-feature=+crt-static");
     } else if std::env::var_os(format!("CC_{}", target.replace('-', "_"))).is_none()

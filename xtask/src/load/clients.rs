@@ -256,7 +256,7 @@ impl Arm {
     fn lost(&self, entry: &Entry, broke: &Break, connection: Option<&Connection>) {
         let place = connection.map_or_else(Place::default, |connection| Place {
             pod: connection.pod.clone(),
-            source: Some(connection.source),
+            source: Some(connection.source()),
             age: connection.since.elapsed(),
             exchanges: connection.exchanges,
         });

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::outcome::{Break, Phase, Sign};
-use super::source::Sources;
+use super::source::{Port, Sources};
 use super::wire::{self, Account, Wire};
 
 /// Patience with a connection: the kernel sends a second SYN after one second, a third after three.
@@ -51,8 +51,8 @@ pub(super) struct Connection {
     account: Arc<Account>,
     open: Arc<AtomicI64>,
     peer: SocketAddr,
-    /// Local address.
-    pub(super) source: SocketAddr,
+    /// Where it comes from. Given back after the socket is closed.
+    port: Port,
     /// When it was opened, and how long that took.
     pub(super) since: Instant,
     pub(super) connect: Duration,
@@ -84,7 +84,7 @@ impl Connection {
             sent: 0,
             received: 0,
         };
-        let (stream, source) = timeout(CONNECT, sources.connect(peer))
+        let (stream, port) = timeout(CONNECT, sources.connect(peer))
             .await
             .map_err(|_| broke(Sign::Silence, format!("no connection in {CONNECT:?}")))?
             .map_err(|error| broke(wire::sign(&error), error.to_string()))?;
@@ -101,12 +101,17 @@ impl Connection {
             account,
             open: Arc::clone(open),
             peer,
-            source,
+            port,
             since: Instant::now(),
             connect,
             pod: None,
             exchanges: 0,
         })
+    }
+
+    /// Local address.
+    pub(super) fn source(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// Whether another request may be sent: the server has not closed it, as far as we know.

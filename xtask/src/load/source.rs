@@ -1,16 +1,16 @@
 //! Where connections come from: each source address hands out its own ports, one after another, so
 //! that no pair of source and Service meets a port again while connection tracking may remember it.
 //!
-//! The arithmetic: Linux remembers a closed flow for up to 120 s (`TIME_WAIT`), with the pod that it
-//! was translated to, and a new connection from the same port may be sent to that pod though it is
-//! gone. A source has 28,000 ports here, so at most 233 connections a second to one Service keep
-//! every port at rest for 120 s. The kernel's own choice of ports would not: it draws at random, and
-//! two draws in a row may be equal.
+//! The arithmetic: Linux remembers a flow for up to 120 s after its last packet, with the pod that it
+//! was translated to; a new connection from the same port may be sent to that pod though it is gone.
+//! A source has 28,000 ports here, so at most 233 connections a second to one Service keep every port
+//! at rest for 120 s after its connection was closed. The kernel's own choice of ports would not: it
+//! draws at random, and two draws in a row may be equal.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
@@ -29,7 +29,7 @@ const TRIES: usize = 8;
 
 /// The source addresses of one target.
 pub(super) struct Sources {
-    rings: Vec<Ring>,
+    rings: Vec<Arc<Ring>>,
     turn: AtomicUsize,
 }
 
@@ -41,7 +41,36 @@ struct Ring {
 
 struct Ports {
     next: u16,
-    used: Vec<Option<Instant>>,
+    states: Vec<PortState>,
+}
+
+#[derive(Clone, Copy)]
+enum PortState {
+    Fresh,
+    Held,
+    ClosedAt(Instant),
+}
+
+/// A port in use; dropped when its connection is closed, from when on the port rests.
+pub(super) struct Port {
+    ring: Arc<Ring>,
+    number: u16,
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let mut ports = self.ring.lock();
+        if let Some(state) = ports.states.get_mut(usize::from(self.number)) {
+            *state = PortState::ClosedAt(Instant::now());
+        }
+    }
+}
+
+impl Port {
+    /// The local address.
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ring.address, FIRST_PORT + self.number)
+    }
 }
 
 impl Sources {
@@ -58,12 +87,14 @@ impl Sources {
         } else {
             addresses
         };
-        let ring = |address: &IpAddr| Ring {
-            address: *address,
-            ports: Mutex::new(Ports {
-                next,
-                used: vec![None; usize::from(PORTS)],
-            }),
+        let ring = |address: &IpAddr| {
+            Arc::new(Ring {
+                address: *address,
+                ports: Mutex::new(Ports {
+                    next,
+                    states: vec![PortState::Fresh; usize::from(PORTS)],
+                }),
+            })
         };
         Self {
             rings: addresses.iter().map(ring).collect(),
@@ -72,25 +103,21 @@ impl Sources {
     }
 
     /// Opens a connection from the next source's next port.
-    pub(super) async fn connect(&self, target: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
+    pub(super) async fn connect(&self, target: SocketAddr) -> io::Result<(TcpStream, Port)> {
         let mut last = io::Error::other("no source address");
         for _ in 0..TRIES {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
             let Some(ring) = self.rings.get(turn % self.rings.len().max(1)) else {
                 break;
             };
-            let Some(source) = ring.next(Instant::now()) else {
-                last =
-                    io::Error::other("every port of this source was used in the last two minutes");
+            let Some(port) = ring.next(Instant::now()) else {
+                last = io::Error::other("every port of this source was used in two minutes");
                 continue;
             };
-            match connect_from(source, target).await {
+            match connect_from(port.address(), target).await {
                 Err(taken) if is_taken(&taken) => last = taken,
-                Err(refused) => return Err(refused),
-                Ok(stream) => {
-                    let source = stream.local_addr().unwrap_or(source);
-                    return Ok((stream, source));
-                }
+                Err(error) => return Err(error),
+                Ok(stream) => return Ok((stream, port)),
             }
         }
         Err(last)
@@ -98,16 +125,32 @@ impl Sources {
 }
 
 impl Ring {
-    fn next(&self, now: Instant) -> Option<SocketAddr> {
-        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = ports.next;
-        let used = ports.used.get_mut(usize::from(next))?;
-        if used.is_some_and(|at| now.duration_since(at) < REST) {
-            return None;
+    /// The next port in turn that nobody holds, unless it has not rested yet.
+    fn next(self: &Arc<Self>, now: Instant) -> Option<Port> {
+        let mut ports = self.lock();
+        for _ in 0..PORTS {
+            let number = ports.next;
+            let state = ports.states.get_mut(usize::from(number))?;
+            match *state {
+                PortState::ClosedAt(at) if now.saturating_duration_since(at) < REST => {
+                    return None;
+                }
+                PortState::Held => ports.next = (number + 1) % PORTS,
+                PortState::Fresh | PortState::ClosedAt(_) => {
+                    *state = PortState::Held;
+                    ports.next = (number + 1) % PORTS;
+                    return Some(Port {
+                        ring: Arc::clone(self),
+                        number,
+                    });
+                }
+            }
         }
-        *used = Some(now);
-        ports.next = (next + 1) % PORTS;
-        Some(SocketAddr::new(self.address, FIRST_PORT + next))
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ports> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,15 +193,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn port_rests_two_minutes() {
+    fn port_rests_two_minutes_after_its_connection() {
         let sources = Sources::new(&[IpAddr::V4(Ipv4Addr::LOCALHOST)]);
         let ring = &sources.rings[0];
-        let start = Instant::now();
-        let first = ring.next(start).unwrap();
+        let first = ring.next(Instant::now()).unwrap();
+        let address = first.address();
         for _ in 1..PORTS {
-            assert_ne!(ring.next(start).unwrap(), first);
+            assert_ne!(ring.next(Instant::now()).unwrap().address(), address);
         }
-        assert_eq!(ring.next(start + REST / 2), None);
-        assert_eq!(ring.next(start + REST), Some(first));
+        // The first one is still held, and the second was closed just now.
+        assert!(ring.next(Instant::now()).is_none());
+        assert!(ring.next(Instant::now() + REST).is_some());
+        drop(first);
+        for _ in 2..PORTS {
+            assert_ne!(ring.next(Instant::now() + REST).unwrap().address(), address);
+        }
+        assert!(ring.next(Instant::now() + REST / 2).is_none());
+        assert_eq!(ring.next(Instant::now() + REST).unwrap().address(), address);
     }
 }

@@ -15,6 +15,8 @@ use crate::process::{self, Progress};
 /// How often a long build says that it is still at work.
 const STILL_BUILDING: Duration = Duration::from_secs(30);
 
+const UNFINISHED: &str = ".unfinished";
+
 /// The folder that holds the set's programs.
 pub(super) fn build(set: &Set, progress: Progress) -> Result<PathBuf> {
     let source = set.source()?;
@@ -34,16 +36,12 @@ pub(super) fn build(set: &Set, progress: Progress) -> Result<PathBuf> {
     if process::find("go").is_none() {
         bail!("Go is not installed: install Go 1.26 or newer (https://go.dev/dl) and try again");
     }
-    let unfinished = folder.with_extension("unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).context("remove an unfinished build")?;
-    }
-    fs::create_dir(&unfinished).context("make the folder of the build")?;
+    let unfinished = fresh_folder(&folder)?;
     let started = Instant::now();
+    let what = [set.name, version.unwrap_or_default()].join(" ");
     progress.say(format!(
-        "building {} {} (once; kept in {})",
-        set.name,
-        version.unwrap_or_default(),
+        "building {} (once; kept in {})",
+        what.trim_end(),
         cache.display()
     ));
     compile(set, &source, &unfinished, &arguments, progress)?;
@@ -53,6 +51,28 @@ pub(super) fn build(set: &Set, progress: Progress) -> Result<PathBuf> {
         set.name,
         started.elapsed().as_secs_f64()
     ));
+    Ok(folder)
+}
+
+/// An empty folder to build in, beside the one for the result. Its name is not used twice: the compiler
+/// of a build that was killed may still be writing to that one's.
+fn fresh_folder(result: &Path) -> Result<PathBuf> {
+    let (parent, name) = (result.parent(), result.file_name().and_then(|n| n.to_str()));
+    let (Some(parent), Some(name)) = (parent, name) else {
+        bail!("{} is no folder for a build", result.display());
+    };
+    for entry in fs::read_dir(parent).context("look for unfinished builds")? {
+        let path = entry.context("look for unfinished builds")?.path();
+        let other = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
+        if other.starts_with(name) && other.ends_with(UNFINISHED) {
+            fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
+        }
+    }
+    let folder = parent.join(format!("{name}.{}{UNFINISHED}", std::process::id()));
+    fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
     Ok(folder)
 }
 
@@ -141,6 +161,18 @@ fn go_name(package: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn build_that_was_cut_short_is_removed() {
+        let parent = std::env::temp_dir().join(format!("graceful-build-{}", std::process::id()));
+        let (cut_short, other) = (parent.join("etcd-1.7.unfinished"), parent.join("cni-1"));
+        for folder in [&cut_short, &other] {
+            fs::create_dir_all(folder.join("in")).unwrap();
+        }
+        let fresh = fresh_folder(&parent.join("etcd-1")).unwrap();
+        assert!(fresh.is_dir() && other.is_dir() && !cut_short.exists());
+        fs::remove_dir_all(&parent).unwrap();
+    }
 
     #[test]
     fn program_is_named_as_go_names_it() {

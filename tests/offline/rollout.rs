@@ -1,0 +1,14 @@
+//! The planner, held to its promises: properties over random observations, and whole rollouts in a
+//! small model of a cluster.
+
+mod decisions;
+mod faults;
+mod fixtures;
+mod generators;
+mod judge;
+mod pace;
+mod properties;
+mod ranking;
+mod scenarios;
+mod storms;
+mod world;

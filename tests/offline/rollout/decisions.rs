@@ -1,0 +1,200 @@
+//! Single plans, for what was once decided wrongly.
+
+use graceful::api::v1alpha1::{DrainEnd, DrainRecord, DrainWay};
+use graceful::api::{COST_DRAINING, COST_NEXT};
+use graceful::rollout::{Action, Hold, Observation, Plan, Pod, plan};
+
+use super::fixtures::{
+    DrainSentence, PodSentence, ServiceSentence, at, drain, observation, pod, revision, service,
+    target,
+};
+
+/// Four old pods beside a complete new revision; the pods are given.
+fn replaced(pods: Vec<Pod>, drains: Vec<DrainRecord>) -> Observation {
+    let mut seen = observation(target(), at(100));
+    let count = u32::try_from(pods.len()).expect("few pods");
+    let ready = pods.iter().filter(|pod| pod.is_ready()).count();
+    let mut old = revision("old", 1, count);
+    old.counted_ready = u32::try_from(ready).expect("few pods");
+    seen.revisions = vec![old, revision("new", 2, 4)];
+    seen.pods = pods;
+    let fresh = (0..4).map(|i| pod(&format!("new-{i}")).of("new").ready(0));
+    seen.pods.extend(fresh);
+    seen.previous.drains = drains;
+    seen
+}
+
+/// A pod that heard, is out of service, and whose receipt was seen.
+fn drained(name: &str) -> Pod {
+    let mut pod = pod(name)
+        .of("old")
+        .running()
+        .asked(&format!("epoch-of-{name}"));
+    pod.agent.ready = false;
+    pod.deletion_cost = COST_DRAINING;
+    pod
+}
+
+fn drained_record(name: &str) -> DrainRecord {
+    drain(name, DrainWay::Readiness, 0)
+        .withdrawn(1)
+        .ended(DrainEnd::Drained)
+}
+
+fn scales(plan: &Plan) -> Vec<(&str, u32)> {
+    plan.actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::ScaleReplicaSet {
+                replica_set, to, ..
+            } => Some((replica_set.name.as_str(), *to)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn record<'a>(plan: &'a Plan, pod: &str) -> &'a DrainRecord {
+    let drains = &plan.status.as_ref().expect("a status").drains;
+    drains
+        .iter()
+        .find(|drain| drain.uid == pod)
+        .expect("remembered")
+}
+
+#[test]
+fn drained_pod_is_retired_and_then_scaled_away() {
+    let mut seen = replaced(vec![drained("a")], vec![drained_record("a")]);
+    let first = plan(&seen);
+    assert!(record(&first, "a").retired.is_some());
+    assert_eq!(scales(&first), []);
+    seen.previous = first.status.expect("a status");
+    assert_eq!(scales(&plan(&seen)), [("old", 0)]);
+}
+
+#[test]
+fn replica_set_with_a_pod_left_to_delete_is_not_scaled_again() {
+    let pods = vec![drained("a"), pod("b").of("old").ready(0)];
+    let mut seen = replaced(pods, vec![drained_record("a").retired(99)]);
+    // Scaled by us, and its controller says so before we see the pod terminate.
+    seen.revisions[0].replicas = 1;
+    let plan = plan(&seen);
+    assert_eq!(scales(&plan), []);
+    assert!(plan.holds.contains(&Hold::ReplicaSetBehind {
+        replica_set: "old".into()
+    }));
+}
+
+#[test]
+fn pod_that_an_endpoint_slice_names_again_is_not_given_up() {
+    let again = drained("a");
+    let mut seen = replaced(vec![again.clone()], vec![drained_record("a").retired(99)]);
+    seen.services = vec![service("web").naming_ready(&again)];
+    let plan = plan(&seen);
+    assert_eq!(scales(&plan), []);
+    assert!(plan.holds.contains(&Hold::StillNamed { pod: "a".into() }));
+}
+
+#[test]
+fn drain_starts_over_where_its_request_was_taken_off() {
+    let back = pod("a").of("old").ready(90);
+    let seen = replaced(vec![back], vec![drained_record("a").retired(99)]);
+    let plan = plan(&seen);
+    assert_eq!(scales(&plan), []);
+    let drain = record(&plan, "a");
+    assert_ne!(drain.epoch, "epoch-of-a");
+    assert_eq!((drain.outcome, drain.retired.as_ref()), (None, None));
+}
+
+#[test]
+fn pods_that_finish_one_after_the_other_wait_for_no_patience() {
+    let mut first = drained("a");
+    let mut second = drained("b");
+    first.deletion_cost = COST_NEXT;
+    second.deletion_cost = COST_NEXT;
+    let drains = vec![drained_record("a").retired(99), drained_record("b")];
+    let mut seen = replaced(vec![first, second], drains);
+    let joined = plan(&seen);
+    assert!(record(&joined, "b").retired.is_some());
+    assert_eq!(joined.holds, []);
+    seen.previous = joined.status.expect("a status");
+    assert_eq!(scales(&plan(&seen)), [("old", 0)]);
+}
+
+#[test]
+fn pod_that_is_about_to_turn_not_ready_counts_as_a_victim_before_ready_ones() {
+    let mut terminating_way = pod("a").of("old").ready(0);
+    terminating_way.deletion_cost = COST_NEXT;
+    let asked = pod("b").of("old").ready(0).asked("epoch-of-b");
+    let drains = vec![
+        drain("a", DrainWay::Termination, 98).retired(99),
+        drain("b", DrainWay::Readiness, 98),
+    ];
+    let plan = plan(&replaced(vec![terminating_way, asked], drains));
+    assert_eq!(scales(&plan), []);
+    assert!(matches!(
+        plan.holds.first(),
+        Some(Hold::Draining { .. } | Hold::VictimOrder { .. })
+    ));
+}
+
+#[test]
+fn cancelled_drain_is_not_asked_for_in_the_same_round() {
+    let mut seen = observation(target(), at(100));
+    seen.revisions = vec![revision("new", 2, 4)];
+    seen.pods = (0..4)
+        .map(|i| pod(&format!("new-{i}")).of("new").ready(0))
+        .collect();
+    let pods = seen.pods.clone();
+    seen.services = vec![
+        pods.iter()
+            .fold(service("web"), ServiceSentence::naming_ready),
+    ];
+    seen.previous.drains = vec![drain("new-0", DrainWay::Readiness, 99)];
+    let plan = plan(&seen);
+    assert_eq!(plan.actions, []);
+    assert_eq!(plan.status.expect("a status").drains, []);
+}
+
+#[test]
+fn pod_is_configured_and_asked_in_different_rounds() {
+    let mut asked = drained("a");
+    asked.config = "settings-0".into();
+    asked.request.as_mut().expect("asked").settings = "settings-0".into();
+    let seen = replaced(vec![asked], vec![drain("a", DrainWay::Readiness, 99)]);
+    let plan = plan(&seen);
+    assert!(
+        matches!(plan.actions.as_slice(), [Action::RequestDrain { .. }]),
+        "{:?}",
+        plan.actions
+    );
+}
+
+#[test]
+fn pod_with_the_request_of_a_cancelled_drain_is_not_counted_on() {
+    let back = pod("a").of("old").ready(0).asked("epoch-of-a");
+    let mut seen = replaced(vec![back, pod("b").of("old").ready(0)], Vec::new());
+    seen.pods.truncate(5);
+    seen.revisions[1].replicas = 3;
+    let drains = plan(&seen).status.expect("a status").drains;
+    assert!(drains.iter().all(|drain| drain.uid == "a"), "{drains:?}");
+}
+
+#[test]
+fn request_that_was_not_heard_is_asked_again_and_ever_more_seldom() {
+    let asked_again = |asked: i64, now: i64| {
+        let mut unheard = pod("b").of("old").ready(60).asked("epoch-of-b");
+        if let Some(request) = &mut unheard.request {
+            request.asked = Some(at(asked));
+        }
+        let mut seen = replaced(vec![unheard], vec![drain("b", DrainWay::Readiness, 0)]);
+        seen.now = at(now);
+        plan(&seen)
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::RequestDrain { .. }))
+    };
+    assert!(!asked_again(0, 1));
+    assert!(asked_again(0, 2));
+    assert!(!asked_again(4, 7));
+    assert!(asked_again(4, 8));
+}

@@ -1,0 +1,163 @@
+//! The cluster of one stage. It is reached through `xtask cluster`, in processes of its own, so that a
+//! stage that hangs or is interrupted can be given up at any point.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::check::FULL;
+use crate::cluster::Local;
+use crate::{example, folders};
+
+/// Where the tests find this program, for the load client.
+const XTASK: &str = "XTASK";
+
+/// What kubectl says about a failed stage.
+const LOGS: &[(&str, &str)] = &[
+    (
+        "operator.log",
+        "logs --namespace graceful-system deployment/graceful-operator --tail -1",
+    ),
+    ("events.txt", "get events --all-namespaces --output wide"),
+    ("pods.yaml", "get pods --all-namespaces --output yaml"),
+    (
+        "objects.yaml",
+        "get gracefuldeployments,replicasets,endpointslices --all-namespaces --output yaml",
+    ),
+];
+
+/// A cluster that is there for one stage.
+pub(super) struct Rig {
+    name: String,
+    /// Looked up at the start: building the tests may put a new file in its place.
+    xtask: PathBuf,
+    /// The package's folder, where cargo would run the tests.
+    root: PathBuf,
+}
+
+impl Rig {
+    pub(super) fn named(name: &str) -> Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            xtask: std::env::current_exe().context("find this program")?,
+            root: folders::workspace()?,
+        })
+    }
+
+    pub(super) async fn build_images(&self) -> Result<()> {
+        self.run("image", self.xtask(&["image"])).await
+    }
+
+    pub(super) async fn up(&self) -> Result<()> {
+        self.run("cluster up", self.cluster("up")).await
+    }
+
+    /// Installs the operator, and loads the example that the tests run.
+    pub(super) async fn install(&self) -> Result<()> {
+        self.run("cluster install", self.cluster("install")).await?;
+        let image = example::image(&example::build()?, "dev")?;
+        let mut load = self.cluster("load");
+        load.arg(image.archive);
+        self.run("cluster load", load).await
+    }
+
+    pub(super) async fn down(&self) -> Result<()> {
+        self.run("cluster down", self.cluster("down")).await
+    }
+
+    /// Runs a test binary inside the cluster's network. `full` asks for the long form of tests.
+    pub(super) async fn test(
+        &self,
+        binary: &Path,
+        arguments: &[String],
+        full: bool,
+        limit: Duration,
+    ) -> Result<()> {
+        let mut tests = self.cluster("run");
+        tests.arg("--").arg(binary).args(arguments);
+        tests.env(XTASK, &self.xtask);
+        if full {
+            tests.env(FULL, "1");
+        }
+        timeout(limit, self.run("the tests", tests))
+            .await
+            .with_context(|| format!("the tests still ran after {} s", limit.as_secs()))?
+    }
+
+    fn cluster(&self, verb: &str) -> Command {
+        self.xtask(&["cluster", verb, "--name", &self.name])
+    }
+
+    fn xtask(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.xtask);
+        command.current_dir(&self.root).args(arguments);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, what: &str, command: Command) -> Result<()> {
+        let status = Group::spawn(command)?.wait().await?;
+        ensure!(status.success(), "{what} ended with {status}");
+        Ok(())
+    }
+
+    /// Writes down what a person needs to see why a stage failed; what cannot be had is left out.
+    pub(super) async fn keep_logs(&self, stage: &str) -> Result<()> {
+        let folder = folders::target()?.join("test-logs").join(stage);
+        println!("logs of the failed stage: {}", folder.display());
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => std::fs::create_dir_all(&folder)?,
+        }
+        for log in std::fs::read_dir(Local::new(&self.name)?.logs())? {
+            let log = log?;
+            if log.file_type()?.is_file() {
+                std::fs::copy(log.path(), folder.join(log.file_name()))?;
+            }
+        }
+        for (file, line) in LOGS {
+            let mut kubectl = self.cluster("kubectl");
+            kubectl.arg("--").args(line.split_whitespace());
+            let file = std::fs::File::create(folder.join(file))?;
+            kubectl.stdout(file.try_clone()?).stderr(file);
+            // An operator that is not installed has no log, and the file says so.
+            let _ = timeout(Duration::from_secs(20), kubectl.status()).await;
+        }
+        Ok(())
+    }
+}
+
+/// A process with all that it starts. Ctrl-C reaches this program alone, so that the cluster's end is
+/// not interrupted by a second one; dropped before its end, the whole group is killed.
+struct Group {
+    leader: Child,
+}
+
+impl Group {
+    fn spawn(mut command: Command) -> Result<Self> {
+        let leader = command.process_group(0).spawn();
+        Ok(Self {
+            leader: leader.context("start xtask")?,
+        })
+    }
+
+    async fn wait(mut self) -> Result<ExitStatus> {
+        self.leader.wait().await.context("wait for xtask")
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Absent once it was waited for: the number may be another process's by then.
+        let leader = self.leader.id().and_then(|id| id.try_into().ok());
+        if let Some(leader) = leader.and_then(Pid::from_raw) {
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
