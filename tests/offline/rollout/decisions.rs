@@ -178,3 +178,15 @@ fn pod_with_the_request_of_a_cancelled_drain_is_not_counted_on() {
     let drains = plan(&seen).status.expect("a status").drains;
     assert!(drains.iter().all(|drain| drain.uid == "a"), "{drains:?}");
 }
+
+#[test]
+fn unready_pod_does_not_go_before_a_draining_one_by_chance() {
+    let starting = pod("a").of("old").on("node-1");
+    let asked = pod("b").of("old").ready(0).asked("epoch-of-b");
+    let drains = vec![
+        drain("a", DrainWay::Termination, 98).retired(99),
+        drain("b", DrainWay::Readiness, 98),
+    ];
+    // It may turn ready before its ReplicaSet chooses, and the other one not ready.
+    assert_eq!(scales(&plan(&replaced(vec![starting, asked], drains))), []);
+}
