@@ -9,6 +9,7 @@
 mod budget;
 mod conditions;
 mod drain;
+mod give_up;
 mod history;
 mod observation;
 mod plan;
@@ -51,7 +52,7 @@ pub fn plan(observation: &Observation) -> Plan {
     drain::forget_strangers(observation, &mut draft);
     drain::follow(observation, target, &mut draft);
     drain::cancel(observation, target, &mut budget, &mut draft);
-    retire::give_up(observation, target, &mut draft);
+    give_up::give_up(observation, target, &mut draft);
     match target.strategy {
         _ if target.paused => scale::keep_paused_size(observation, target, &mut budget, &mut draft),
         Strategy::RollingUpdate => {

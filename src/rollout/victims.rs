@@ -6,6 +6,7 @@
 
 use super::observation::{Phase, Pod};
 use crate::api::COST_DRAINING;
+use crate::api::v1alpha1::DrainWay;
 
 /// The criteria that we rely on; the smallest goes first.
 fn rank(pod: &Pod) -> (bool, Phase, bool, i32) {
@@ -18,20 +19,35 @@ fn rank(pod: &Pod) -> (bool, Phase, bool, i32) {
 }
 
 /// A ReplicaSet that has to choose among these pods takes all of the leaving ones before any of the
-/// staying ones, whatever the criteria beyond the deletion cost say. A staying pod that drains may
-/// turn NotReady, and carry the cost of it, before the ReplicaSet's controller gets to choose.
+/// staying ones, whatever the criteria beyond the deletion cost say. Nor may it take a staying one that
+/// drains, whatever becomes of the pods before its controller gets to choose: that one may turn
+/// NotReady and carry the cost of it, a leaving one that no agent withdrew may turn Ready, and a
+/// Pending one start. (Pending and Ready are too far apart: else its Pending replacement, which goes
+/// first, could never be told from it.)
 #[must_use]
-pub fn leave_first(leaving: &[&Pod], staying: &[&Pod], is_draining: impl Fn(&Pod) -> bool) -> bool {
-    let Some(last) = leaving.iter().map(|pod| rank(pod)).max() else {
+pub fn leave_first(
+    leaving: &[&Pod],
+    staying: &[&Pod],
+    way: impl Fn(&Pod) -> Option<DrainWay>,
+) -> bool {
+    let latest = |pod: &Pod| match way(pod) {
+        Some(DrainWay::Termination) => {
+            let is_ready = pod.phase != Phase::Pending;
+            (true, Phase::Running, is_ready, pod.deletion_cost)
+        }
+        Some(DrainWay::Readiness) | None => rank(pod),
+    };
+    let (Some(last), Some(very_last)) = (
+        leaving.iter().map(|pod| rank(pod)).max(),
+        leaving.iter().map(|pod| latest(pod)).max(),
+    ) else {
         return true;
     };
     staying.iter().all(|pod| {
-        let (is_scheduled, phase, is_ready, cost) = rank(pod);
-        let soonest = if is_draining(pod) {
-            (is_scheduled, phase, false, cost.min(COST_DRAINING))
-        } else {
-            (is_scheduled, phase, is_ready, cost)
-        };
-        last < soonest
+        let (is_scheduled, phase, _, cost) = rank(pod);
+        match way(pod) {
+            Some(_) => very_last < (is_scheduled, phase, false, cost.min(COST_DRAINING)),
+            None => last < rank(pod),
+        }
     })
 }

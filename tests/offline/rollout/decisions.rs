@@ -198,3 +198,15 @@ fn request_that_was_not_heard_is_asked_again_and_ever_more_seldom() {
     assert!(!asked_again(4, 7));
     assert!(asked_again(4, 8));
 }
+
+#[test]
+fn unready_pod_does_not_go_before_a_draining_one_by_chance() {
+    let starting = pod("a").of("old").on("node-1");
+    let asked = pod("b").of("old").ready(0).asked("epoch-of-b");
+    let drains = vec![
+        drain("a", DrainWay::Termination, 98).retired(99),
+        drain("b", DrainWay::Readiness, 98),
+    ];
+    // It may turn ready before its ReplicaSet chooses, and the other one not ready.
+    assert_eq!(scales(&plan(&replaced(vec![starting, asked], drains))), []);
+}

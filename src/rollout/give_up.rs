@@ -1,0 +1,190 @@
+//! When a pod is given up to its ReplicaSet, the point of no return, and how the ReplicaSet is made to
+//! take that pod and no other.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::observation::{Observation, Pod, Revision, after};
+use super::plan::{Action, Draft, Hold, VICTIM_PATIENCE};
+use super::target::Target;
+use super::victims::leave_first;
+use crate::api::COST_NEXT;
+use crate::api::v1alpha1::{DrainEnd, DrainWay};
+
+/// Gives pods up to their ReplicaSets: first the memory of it, and their deletion cost where the order
+/// of victims needs it, and when both are seen the ReplicaSet goes down by as many.
+pub(super) fn give_up(observation: &Observation, target: &Target, draft: &mut Draft) {
+    for revision in &observation.revisions {
+        let (leaving, staying): (Vec<_>, Vec<_>) = observation
+            .active_of(revision)
+            .partition(|pod| is_done(observation, target, pod, draft));
+        if leaving.is_empty() {
+            continue;
+        }
+        if catches_up(observation, revision, draft) {
+            give_up_of(observation, revision, (&leaving, &staying), draft);
+        }
+    }
+}
+
+fn give_up_of(
+    observation: &Observation,
+    revision: &Revision,
+    (leaving, staying): (&[&Pod], &[&Pod]),
+    draft: &mut Draft,
+) {
+    let (committed, others): (Vec<_>, Vec<_>) = leaving
+        .iter()
+        .copied()
+        .partition(|pod| retired(observation, pod).is_some());
+    let way = |pod: &Pod| {
+        let mut drains = draft.drains.iter().chain(&observation.previous.drains);
+        drains
+            .find(|drain| drain.uid == pod.uid)
+            .map(|drain| drain.way)
+    };
+    let is_in_order = leave_first(leaving, staying, way);
+    let rest: Vec<_> = staying.iter().chain(&others).copied().collect();
+    let are_next = leave_first(&committed, &rest, way);
+    for pod in &others {
+        retire(pod, draft);
+    }
+    let unmarked = leaving
+        .iter()
+        .filter(|pod| !is_in_order && pod.deletion_cost != COST_NEXT);
+    let mut marks = 0;
+    for pod in unmarked {
+        let pod = (*pod).into();
+        draft.actions.push(Action::SetDeletionCost { pod });
+        marks += 1;
+    }
+    if committed.is_empty() {
+        return;
+    }
+    if are_next {
+        let count = u32::try_from(committed.len()).unwrap_or(u32::MAX);
+        scale_down(observation, revision, count, draft);
+    } else if others.is_empty() && marks == 0 {
+        // Everything is said that would put them first.
+        delete_by_name(observation, &committed, draft);
+    }
+}
+
+/// Deletes pods that their ReplicaSet would not take first, once it had its time.
+fn delete_by_name(observation: &Observation, committed: &[&Pod], draft: &mut Draft) {
+    for pod in committed {
+        let Some(since) = retired(observation, pod) else {
+            continue;
+        };
+        let until = after(since.0, VICTIM_PATIENCE);
+        if until <= observation.now {
+            let pod = (*pod).into();
+            draft.actions.push(Action::DeletePod { pod });
+        } else {
+            let pod = pod.name.clone();
+            draft.hold_until(until, Hold::VictimOrder { pod, until });
+        }
+    }
+}
+
+/// The pod may go: its drain ended and its routes had their least time, or it is to be deleted and
+/// drains then. Said of the memory as it moved on in this round: what was written may have been
+/// overtaken.
+fn is_done(observation: &Observation, target: &Target, pod: &Pod, draft: &mut Draft) -> bool {
+    let Some(before) = observation.drain_of(pod) else {
+        return false;
+    };
+    let Some(drain) = draft.drains.iter().find(|drain| drain.uid == pod.uid) else {
+        return false;
+    };
+    match (drain.way, drain.outcome) {
+        // What is left of its work is for the preStop hook: nobody can say more about it before. That
+        // it is to be so was written first.
+        (DrainWay::Termination, _) => return before.way == DrainWay::Termination,
+        (_, Some(DrainEnd::Silent | DrainEnd::NodeLost)) => return true,
+        (DrainWay::Readiness, None) => return false,
+        (DrainWay::Readiness, Some(_)) => {}
+    }
+    let Some(MicroTime(withdrawn)) = drain.withdrawn else {
+        draft.holds.push(Hold::StillNamed {
+            pod: pod.name.clone(),
+        });
+        return false;
+    };
+    let until = after(withdrawn, target.drain_min);
+    if until > observation.now {
+        draft.hold_until(
+            until,
+            Hold::MinSeconds {
+                pod: pod.name.clone(),
+                until,
+            },
+        );
+        return false;
+    }
+    true
+}
+
+fn retire(pod: &Pod, draft: &mut Draft) {
+    let now = MicroTime(draft.now);
+    if let Some(drain) = draft.drains.iter_mut().find(|drain| drain.uid == pod.uid) {
+        drain.retired = Some(now);
+    }
+}
+
+/// Since when the pod is given up, as it was written: with the end of its drain.
+fn retired<'a>(observation: &'a Observation, pod: &Pod) -> Option<&'a MicroTime> {
+    observation
+        .drain_of(pod)
+        .filter(|drain| match (drain.way, drain.outcome) {
+            (DrainWay::Termination, _) | (_, Some(DrainEnd::Silent | DrainEnd::NodeLost)) => true,
+            (DrainWay::Readiness, outcome) => outcome.is_some() && drain.withdrawn.is_some(),
+        })
+        .and_then(|drain| drain.retired.as_ref())
+}
+
+/// The ReplicaSet's controller counts what we count: the only evidence that its caches, which are
+/// not ordered against each other, have what we have. A ReplicaSet that has pods left to delete counts
+/// those too: until it has, scaling it again would cost a pod more.
+fn agrees(observation: &Observation, revision: &Revision) -> bool {
+    let (mut active, mut ready) = (0, 0);
+    for pod in observation.active_of(revision) {
+        active += 1;
+        ready += u32::from(pod.is_ready());
+    }
+    revision.settled
+        && revision.counted == active
+        && revision.counted_ready == ready
+        && revision.replicas >= active
+}
+
+/// Holds until the ReplicaSet's controller agrees.
+pub(super) fn catches_up(
+    observation: &Observation,
+    revision: &Revision,
+    draft: &mut Draft,
+) -> bool {
+    let agrees = agrees(observation, revision);
+    let replica_set = revision.name.clone();
+    let hold = Hold::ReplicaSetBehind { replica_set };
+    if !agrees && !draft.holds.contains(&hold) {
+        draft.holds.push(hold);
+    }
+    agrees
+}
+
+pub(super) fn scale_down(
+    observation: &Observation,
+    revision: &Revision,
+    by: u32,
+    draft: &mut Draft,
+) {
+    if draft.scales(revision) || !catches_up(observation, revision, draft) {
+        return;
+    }
+    let to = revision.replicas.saturating_sub(by);
+    draft.actions.push(Action::ScaleReplicaSet {
+        replica_set: revision.into(),
+        from: revision.replicas,
+        to,
+    });
+}
