@@ -120,7 +120,6 @@ impl App {
         json!({
             "metadata": {"labels": {"app": self.name}},
             "spec": {
-                "automountServiceAccountToken": false,
                 "securityContext": {
                     "runAsNonRoot": true,
                     "runAsUser": 65532,

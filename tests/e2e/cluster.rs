@@ -66,6 +66,12 @@ pub(crate) fn test<T: Future<Output = ()>>(name: &str, test: impl FnOnce(World) 
     in_namespace(name, test);
 }
 
+/// Runs a test that changes what all others use, alone.
+pub(crate) fn test_alone<T: Future<Output = ()>>(name: &str, test: impl FnOnce(World) -> T) {
+    let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+    in_namespace(name, test);
+}
+
 /// Runs a test under load, alone. Where the machine was disturbed it runs once more.
 pub(crate) fn test_under_load<T: Future<Output = Verdict>>(name: &str, test: impl Fn(World) -> T) {
     let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);

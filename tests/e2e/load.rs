@@ -124,8 +124,8 @@ impl Load {
         }
         let spec = json!({
             "seconds": 900,
-            "sources": ["10.10.1.1", "10.10.1.2", "10.10.1.3", "10.10.1.4"],
-            "claimSources": true,
+            // Addresses that the cluster's node has for this.
+            "sources": ["10.10.0.101", "10.10.0.102", "10.10.0.103", "10.10.0.104"],
             "targets": targets,
         });
         let file = folder.path().join("spec.json");

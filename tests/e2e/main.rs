@@ -14,6 +14,7 @@ mod timeline;
 
 mod bounds;
 mod exits;
+mod input;
 mod operator;
 mod revisions;
 mod rollout;

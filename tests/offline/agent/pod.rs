@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::wait;
 use graceful::api::receipt::Receipt;
@@ -28,10 +29,9 @@ impl Pod {
         for name in ["memory", "podinfo"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut pod = Self {
             folder,
-            port: free.local_addr().unwrap().port(),
+            port: free_port(),
             swaps: 0,
         };
         pod.annotate("", SETTINGS);
@@ -111,6 +111,19 @@ impl Pod {
 
     pub(super) fn mark(&self) -> PathBuf {
         self.folder.path().join("memory/mark")
+    }
+}
+
+/// A port for an agent that may be started more than once: below those that the kernel gives to
+/// others meanwhile, and where another run of these tests does not look first.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let place = std::process::id() * 61 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(20_000 + place % 12_000).unwrap();
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -1,0 +1,119 @@
+//! Objects that today's rules would refuse, stored before the rules were: they are left alone, they
+//! say why, and they stop nobody else.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use graceful::api::crd;
+use graceful::api::v1alpha1::GracefulDeployment;
+
+use crate::app::App;
+use crate::cluster::{World, condition, is_ready, names, test_alone};
+
+const SOON: Duration = Duration::from_secs(120);
+
+#[test]
+fn stored_nonsense_keeps_its_pods_says_why_and_stops_no_other() {
+    test_alone("input", |world| async move {
+        let app = App::graceful("app").replicas(2);
+        world.create::<GracefulDeployment>(app.object()).await;
+        world.create::<Service>(app.service()).await;
+        world.complete("app", SOON).await;
+        let before = names(&world.pods("app").await);
+
+        define(&world, without_rules()).await;
+        let anything: Api<DynamicObject> = Api::namespaced_with(
+            world.client.clone(),
+            &world.namespace,
+            &ApiResource::erase::<GracefulDeployment>(&()),
+        );
+        let nonsense = json!({"spec": {"drain": {"minSeconds": 30, "timeoutSeconds": 5}}});
+        store(&world, "app", &anything, nonsense).await;
+        let mut unreadable = App::graceful("unreadable").object();
+        unreadable["spec"]["replicas"] = json!("three");
+        let unreadable: DynamicObject = serde_json::from_value(unreadable).unwrap();
+        anything
+            .create(&PostParams::default(), &unreadable)
+            .await
+            .expect("stored");
+        define(&world, crd::definition()).await;
+
+        let (status, reason, message) = world
+            .until("the object says that it is stalled", SOON, async || {
+                let object = world.graceful("app").await;
+                let stalled = condition(&object, "Stalled");
+                stalled
+                    .clone()
+                    .filter(|(status, ..)| status == "True")
+                    .ok_or(format!("{stalled:?}"))
+            })
+            .await;
+        assert_eq!((status.as_str(), reason.as_str()), ("True", "InvalidSpec"));
+        assert!(message.contains("spec.drain.minSeconds"), "{message}");
+        let pods = world.pods("app").await;
+        assert_eq!(names(&pods), before);
+        assert!(pods.iter().all(is_ready));
+
+        let other = App::graceful("other");
+        world.create::<GracefulDeployment>(other.object()).await;
+        world.complete("other", SOON).await;
+        let told = world
+            .until("the unreadable object has an Event", SOON, async || {
+                let events = world.events("unreadable").await;
+                events.first().cloned().ok_or_else(|| "no Event".to_owned())
+            })
+            .await;
+        assert!(
+            told.starts_with("InvalidSpec") && told.contains("replicas"),
+            "{told}"
+        );
+
+        let mended = json!({"spec": {"drain": {"minSeconds": 5, "timeoutSeconds": 60}}});
+        world.patch::<GracefulDeployment>("app", mended).await;
+        world.complete("app", SOON).await;
+        assert_eq!(names(&world.pods("app").await), before);
+    });
+}
+
+/// Puts a definition in place of the present one.
+async fn define(world: &World, definition: Value) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    let name = "gracefuldeployments.graceful.dev";
+    let versions = &definition["spec"]["versions"];
+    let patch = json!({"spec": {"versions": versions}});
+    definitions
+        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .expect("defined");
+}
+
+/// The definition as it might have been once: anything goes.
+fn without_rules() -> Value {
+    let mut definition = crd::definition();
+    definition["spec"]["versions"][0]["schema"] = json!({
+        "openAPIV3Schema": {
+            "type": "object",
+            "properties": {
+                "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            },
+        },
+    });
+    definition
+}
+
+/// Stores what is refused until the API server goes by the looser definition.
+async fn store(world: &World, name: &str, anything: &Api<DynamicObject>, patch: Value) {
+    world
+        .until("the looser definition is in force", SOON, async || {
+            let stored = anything
+                .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+                .await;
+            stored.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+}
