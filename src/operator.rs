@@ -100,7 +100,9 @@ pub fn run(args: Args) -> Result<(), Fatal> {
 }
 
 fn log_as(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| "info".into());
+    // What these say of a failed call is said here once more, in words.
+    let filter = EnvFilter::new(format!("kube_client=off,kube_runtime=off,{wanted}"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

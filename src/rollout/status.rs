@@ -36,9 +36,7 @@ pub(super) fn report(
     budget: &Budget,
     mut draft: Draft,
 ) -> Plan {
-    if budget.available < target.replicas {
-        hold_for_pods(observation, target, &mut draft);
-    }
+    hold_for_pods(observation, target, budget, &mut draft);
     let mut status = count(observation, target, &draft);
     if draft.holds.is_empty() && status.terminating_replicas > 0 {
         let count = u32::try_from(status.terminating_replicas).unwrap_or(0);
@@ -228,7 +226,7 @@ fn is_overdue(target: &Target, rollout: &RolloutRecord, draft: &mut Draft) -> bo
 
 /// Says what the first pod that is not in service waits for, and wakes when it has been ready for
 /// long enough.
-fn hold_for_pods(observation: &Observation, target: &Target, draft: &mut Draft) {
+fn hold_for_pods(observation: &Observation, target: &Target, budget: &Budget, draft: &mut Draft) {
     let mut count = 0;
     let mut example = None;
     let mut ripe: Option<Timestamp> = None;
@@ -262,7 +260,10 @@ fn hold_for_pods(observation: &Observation, target: &Target, draft: &mut Draft) 
     }
     if let Some(example) = example {
         draft.holds.push(Hold::AwaitingPods { count, example });
-    } else if draft.actions.is_empty() && draft.holds.is_empty() {
+    } else if budget.available < target.replicas
+        && draft.actions.is_empty()
+        && draft.holds.is_empty()
+    {
         let example = "pods that a ReplicaSet has still to make".into();
         draft.holds.push(Hold::AwaitingPods { count: 0, example });
     }

@@ -210,3 +210,21 @@ fn unready_pod_does_not_go_before_a_draining_one_by_chance() {
     // It may turn ready before its ReplicaSet chooses, and the other one not ready.
     assert_eq!(scales(&plan(&replaced(vec![starting, asked], drains))), []);
 }
+
+#[test]
+fn surplus_pod_that_is_not_ripe_yet_wakes_the_rollout_and_is_named() {
+    let mut seen = observation(target(), at(100));
+    let Ok(target) = &mut seen.target else {
+        panic!("a target")
+    };
+    target.min_ready = std::time::Duration::from_secs(30);
+    seen.revisions = vec![revision("old", 1, 4), revision("new", 2, 1)];
+    seen.pods = (0..4)
+        .map(|i| pod(&format!("old-{i}")).of("old").ready(0))
+        .collect();
+    seen.pods.push(pod("new-0").of("new").ready(90));
+    let plan = plan(&seen);
+    assert_eq!(plan.wake, Some(at(120)));
+    let names_it = |hold: &Hold| matches!(hold, Hold::AwaitingPods { example, .. } if example.contains("new-0"));
+    assert!(plan.holds.iter().any(names_it), "{:?}", plan.holds);
+}
