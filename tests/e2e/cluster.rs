@@ -155,9 +155,11 @@ impl World {
         self.api().get(name).await.expect("the GracefulDeployment")
     }
 
-    /// Pods with this label `app`, those that are being deleted included.
+    /// Pods with this label `app` that run or will, those that are being deleted included.
     pub(crate) async fn pods(&self, app: &str) -> Vec<Pod> {
-        let selector = ListParams::default().labels(&format!("app={app}"));
+        let selector = ListParams::default()
+            .labels(&format!("app={app}"))
+            .fields("status.phase!=Succeeded,status.phase!=Failed");
         self.api::<Pod>().list(&selector).await.expect("pods").items
     }
 

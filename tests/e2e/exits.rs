@@ -138,19 +138,16 @@ fn recreate_never_withdraws_a_pod_by_readiness_and_never_runs_two_revisions() {
         world.complete("app", SOON).await;
         assert_never_withdrawn(&timeline, &old);
         let lives = timeline.lives("app");
-        let gone = old
+        let ended = old
             .iter()
-            .filter_map(|pod| lives[pod].gone)
+            .filter_map(|pod| lives[pod].ended)
             .max()
-            .expect("gone");
-        let ready = lives
-            .iter()
-            .filter(|(pod, _)| !old.contains(pod))
-            .filter_map(|(_, l)| l.ready)
-            .min();
+            .expect("ended");
+        let new = lives.iter().filter(|(pod, _)| !old.contains(pod));
+        let ready = new.filter_map(|(_, life)| life.ready).min();
         assert!(
-            ready >= Some(gone),
-            "a new pod was ready at {ready:?}, the last old one gone at {gone}"
+            ready >= Some(ended),
+            "a new pod was ready at {ready:?}, the last old one ended at {ended}"
         );
     });
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -110,9 +111,19 @@ impl Load {
             },
         );
         for (name, clients) in arms.iter().chain([&control]) {
+            let address = world.address(name).await;
+            // kube-proxy takes up to a second to learn of an endpoint; that is no loss of anybody's.
+            world
+                .until("the Service answers", Duration::from_secs(30), async || {
+                    TcpStream::connect(&address)
+                        .await
+                        .map(drop)
+                        .map_err(|error| error.to_string())
+                })
+                .await;
             targets.push(json!({
                 "name": name,
-                "address": world.address(name).await,
+                "address": address,
                 "clients": {
                     "newPerSecond": clients.new_per_second,
                     "keepAlive": clients.keep_alive,

@@ -29,6 +29,8 @@ pub(crate) struct Life {
     pub(crate) withdrawn: Option<i64>,
     /// First seen with a deletion timestamp.
     pub(crate) deleted: Option<i64>,
+    /// None of its containers runs any more.
+    pub(crate) ended: Option<i64>,
     /// Its object was gone.
     pub(crate) gone: Option<i64>,
     is_ready: bool,
@@ -54,6 +56,7 @@ impl Timeline {
                     watcher::Event::Delete(pod) => {
                         let life = lives.entry(pod.name_any()).or_default();
                         life.see(&pod, now);
+                        life.ended.get_or_insert(now);
                         life.gone = Some(now);
                     }
                     watcher::Event::Init | watcher::Event::InitDone => {}
@@ -107,6 +110,13 @@ impl Life {
             self.withdrawn = Some(now);
         }
         self.is_ready = is_ready(pod);
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        if matches!(phase, Some("Succeeded" | "Failed")) {
+            self.ended.get_or_insert(now);
+        }
         if pod.metadata.deletion_timestamp.is_some() {
             self.deleted.get_or_insert(now);
         }
