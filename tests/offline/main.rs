@@ -6,5 +6,5 @@ mod architecture;
 mod chart;
 mod generated;
 mod inject;
-#[cfg(test)]
+mod readme;
 mod rollout;
