@@ -110,7 +110,7 @@ async fn store(world: &World) -> kube::Result<()> {
         // Refused until the API server goes by the looser definition.
         match anything.create(&PostParams::default(), &unreadable).await {
             Err(_) if began.elapsed() < SOON => {
-                tokio::time::sleep(Duration::from_millis(100)).await
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             other => break other.map(drop)?,
         }
