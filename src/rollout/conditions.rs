@@ -193,12 +193,22 @@ fn drains(draft: &Draft) -> Option<String> {
     }
 }
 
+/// `1 pod`, `2 pods`.
+pub(super) fn counted(count: u32, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 impl std::fmt::Display for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::AwaitingPods { count: 0, example } => write!(f, "waiting for {example}"),
             Self::AwaitingPods { count, example } => {
-                write!(f, "{count} pods are not in service yet: {example}")
+                write!(
+                    f,
+                    "not in service yet: {}: {example}",
+                    counted(*count, "pod")
+                )
             }
             Self::AtMinimum { available, minimum } => {
                 write!(
@@ -210,7 +220,7 @@ impl std::fmt::Display for Hold {
                 write!(f, "no pod may be made: {total} of at most {maximum}")
             }
             Self::AtMaxDraining { maximum } => {
-                write!(f, "{maximum} pods may drain at the same time")
+                write!(f, "no more than {maximum} may drain at the same time")
             }
             Self::Draining {
                 pod,
@@ -253,7 +263,9 @@ impl std::fmt::Display for Hold {
                 "ReplicaSet would take another pod before {pod}; it is deleted by name at {}",
                 until.strftime("%FT%TZ")
             ),
-            Self::AwaitingTermination { count } => write!(f, "{count} old pods are not gone yet"),
+            Self::AwaitingTermination { count } => {
+                write!(f, "not gone yet: {}", counted(*count, "old pod"))
+            }
             Self::Paused => f.write_str("paused by spec.paused"),
             Self::NameTaken { name } => {
                 write!(
