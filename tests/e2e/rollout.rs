@@ -103,7 +103,7 @@ async fn roll(world: &World, app: &App) -> Rolled {
     world.complete("app", ROLLOUT).await;
     let timeline = Timeline::of(world);
     let clients = Clients {
-        new_per_second: 120,
+        new_per_second: 220,
         keep_alive: 16,
         ..Clients::MIXED
     };
