@@ -69,8 +69,6 @@ reasons! {
     RolloutStarted,
     /// A rollout is complete.
     RolloutCompleted,
-    /// A ReplicaSet was scaled.
-    ScaledReplicaSet,
 }
 
 impl fmt::Display for Reason {

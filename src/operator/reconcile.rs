@@ -207,6 +207,8 @@ impl Context {
         let status = objects.object.status.as_ref();
         let is_draining = status.is_some_and(|status| !status.drains.is_empty());
         self.memory.of(key, |notes| {
+            // It can be read now: the same fault would be news.
+            notes.unreadable = None;
             if !is_draining {
                 notes.ahead = Some(ahead);
             }

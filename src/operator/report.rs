@@ -96,7 +96,7 @@ pub(super) async fn report_unreadable(
         message,
     };
     publish(calls, &object.object_ref(&()), &[event]).await;
-    let patch = status::unreadable(error, object.meta().generation);
+    let patch = status::unreadable(error, object.meta());
     write(calls, object, patch).await.map(drop)
 }
 

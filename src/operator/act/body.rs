@@ -167,7 +167,8 @@ pub(super) fn refreshed(
     set
 }
 
-/// The user's own template of a revision, kept for undo and diff; gone with the ReplicaSet.
+/// The user's own template of a revision, kept for undo and diff; gone with the ReplicaSet, whose
+/// deletion it does not hold up: that would take a right on the finalizers of every ReplicaSet.
 pub(super) fn controller_revision(
     object: &GracefulDeployment,
     set: &ObjectRef,
@@ -186,7 +187,6 @@ pub(super) fn controller_revision(
                 "name": set.name,
                 "uid": set.uid,
                 "controller": true,
-                "blockOwnerDeletion": true,
             }],
         },
         "revision": number,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
@@ -173,9 +173,11 @@ pub(super) fn show_failure(
     })
 }
 
-/// The status of an object that this operator cannot read: nothing is touched, and this says so.
-pub(super) fn unreadable(error: &str, generation: Option<i64>) -> Value {
+/// The status of an object that this operator cannot read, of this very version of it: nothing is
+/// touched, and this says so.
+pub(super) fn unreadable(error: &str, metadata: &ObjectMeta) -> Value {
     let message = format!("{UNREADABLE}: {error}");
+    let generation = metadata.generation;
     let condition = |kind: &str, status: &str| Condition {
         type_: kind.into(),
         status: status.into(),
@@ -189,7 +191,10 @@ pub(super) fn unreadable(error: &str, generation: Option<i64>) -> Value {
         condition("Reconciling", "False"),
         condition("Stalled", "True"),
     ];
-    json!({"status": {"observedGeneration": generation, "conditions": conditions}})
+    json!({
+        "metadata": {"uid": metadata.uid, "resourceVersion": metadata.resource_version},
+        "status": {"observedGeneration": generation, "conditions": conditions},
+    })
 }
 
 /// Begins the message of an object that cannot be read.
