@@ -21,6 +21,10 @@ pub const AGENT: &str = "graceful-agent";
 /// Name of the injected downward-API volume that carries [`DRAIN`] and [`CONFIG`] into the pod.
 pub const PODINFO_VOLUME: &str = "graceful-podinfo";
 
+/// Name of the injected empty volume over the path of the service account's token in the agent: where
+/// something is mounted already, Kubernetes mounts no token (plugin/pkg/admission/serviceaccount).
+pub const NO_TOKEN_VOLUME: &str = "graceful-no-token";
+
 /// Where every container of an injected pod finds the agent's binary and its memory
 /// (volume [`AGENT`], writable for the agent alone).
 pub const AGENT_PATH: &str = "/graceful.dev/agent";

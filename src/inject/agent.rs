@@ -7,13 +7,11 @@ use super::draft::{Draft, push};
 use super::pod::{Object, Pod};
 use super::{Injection, qos};
 use crate::api::{
-    AGENT, AGENT_PATH, AGENT_PORT, CONFIG, CONFIG_FILE, DRAIN, DRAIN_FILE, POD_IP_ENV, POD_UID_ENV,
-    PODINFO_PATH, PODINFO_VOLUME,
+    AGENT, AGENT_PATH, AGENT_PORT, CONFIG, CONFIG_FILE, DRAIN, DRAIN_FILE, NO_TOKEN_VOLUME,
+    POD_IP_ENV, POD_UID_ENV, PODINFO_PATH, PODINFO_VOLUME,
 };
 
-/// An empty volume over the path of the service account's token: where something is mounted already,
-/// Kubernetes mounts no token (plugin/pkg/admission/serviceaccount).
-pub(super) const TOKEN_VOLUME: &str = "graceful-no-token";
+/// Where [`NO_TOKEN_VOLUME`] is mounted in the agent.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The user of the agent's image. Written into the pod only where the pod says root for all, which
@@ -94,7 +92,7 @@ fn container(pod: &Pod, injection: &Injection<'_>, port: Option<u16>) -> Object 
         json!([
             {"name": AGENT, "mountPath": AGENT_PATH},
             {"name": PODINFO_VOLUME, "mountPath": PODINFO_PATH, "readOnly": true},
-            {"name": TOKEN_VOLUME, "mountPath": TOKEN_PATH, "readOnly": true},
+            {"name": NO_TOKEN_VOLUME, "mountPath": TOKEN_PATH, "readOnly": true},
         ]),
     );
     agent
@@ -148,7 +146,7 @@ fn volumes() -> [Object; 3] {
     [
         volume(AGENT, "emptyDir", json!({})),
         volume(PODINFO_VOLUME, "downwardAPI", files),
-        volume(TOKEN_VOLUME, "emptyDir", json!({})),
+        volume(NO_TOKEN_VOLUME, "emptyDir", json!({})),
     ]
 }
 

@@ -4,9 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use super::agent::TOKEN_VOLUME;
 use super::pod::{Pod, Strings};
-use crate::api::AGENT;
+use crate::api::{AGENT, NO_TOKEN_VOLUME};
 
 /// Without it the cluster autoscaler takes an emptyDir for data and never removes a node that
 /// carries such a pod (its FAQ, "What types of pods can prevent CA from removing a node").
@@ -15,7 +14,7 @@ const LOCAL_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-loca
 /// Tells others.
 pub(super) fn inject(annotations: &mut Map<String, Value>, pod: &Pod, port: Option<u16>) {
     append(annotations, LOCAL_VOLUMES, AGENT);
-    append(annotations, LOCAL_VOLUMES, TOKEN_VOLUME);
+    append(annotations, LOCAL_VOLUMES, NO_TOKEN_VOLUME);
     let Some(port) = port else { return };
     if has_istio(pod) {
         append(

@@ -2,10 +2,9 @@
 //! before anything is injected.
 
 use super::Refusal;
-use super::agent::TOKEN_VOLUME;
 use super::draft::TEMPLATE;
 use super::pod::{At, Container, Pod, Strings};
-use crate::api::{AGENT, GROUP, PODINFO_VOLUME};
+use crate::api::{AGENT, GROUP, NO_TOKEN_VOLUME, PODINFO_VOLUME};
 
 /// Refuses a template that uses what is ours.
 pub(super) fn check(pod: &Pod) -> Result<(), Refusal> {
@@ -13,7 +12,7 @@ pub(super) fn check(pod: &Pod) -> Result<(), Refusal> {
     keys("labels", &pod.labels)?;
     keys("annotations", &pod.annotations)?;
     for (i, volume) in pod.volumes.iter().enumerate() {
-        if [AGENT, PODINFO_VOLUME, TOKEN_VOLUME].contains(&volume.name.as_str()) {
+        if [AGENT, PODINFO_VOLUME, NO_TOKEN_VOLUME].contains(&volume.name.as_str()) {
             return Err(Refusal::ReservedVolume {
                 at: format!("{TEMPLATE}.spec.volumes[{i}].name"),
                 name: volume.name.clone(),

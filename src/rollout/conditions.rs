@@ -1,6 +1,7 @@
 //! Conditions: what they say and when they change. A message says what, why, since when and what is
 //! next, in absolute times, so that it is the same until something happens.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::observation::Observation;
@@ -173,9 +174,9 @@ fn drains(draft: &Draft) -> Option<String> {
                 DrainCause::Rollout => "rollout",
                 DrainCause::ScaleDown => "scale-down",
             };
-            let since = drain.since.0.strftime("%FT%TZ");
+            let since = stamp(drain.since.0);
             let until = match (&drain.deadline, drain.way) {
-                (Some(deadline), _) => format!("deadline at {}", deadline.0.strftime("%FT%TZ")),
+                (Some(deadline), _) => format!("deadline at {}", stamp(deadline.0)),
                 (None, DrainWay::Termination) => "within its grace period".into(),
                 (None, DrainWay::Readiness) => "not withdrawn yet".into(),
             };
@@ -193,12 +194,27 @@ fn drains(draft: &Draft) -> Option<String> {
     }
 }
 
+/// A point in time to the second, as it stands in messages.
+fn stamp(at: Timestamp) -> String {
+    at.strftime("%FT%TZ").to_string()
+}
+
+/// `1 pod`, `2 pods`.
+pub(super) fn counted(count: u32, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 impl std::fmt::Display for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::AwaitingPods { count: 0, example } => write!(f, "waiting for {example}"),
             Self::AwaitingPods { count, example } => {
-                write!(f, "{count} pods are not in service yet: {example}")
+                write!(
+                    f,
+                    "not in service yet: {}: {example}",
+                    counted(*count, "pod")
+                )
             }
             Self::AtMinimum { available, minimum } => {
                 write!(
@@ -210,17 +226,13 @@ impl std::fmt::Display for Hold {
                 write!(f, "no pod may be made: {total} of at most {maximum}")
             }
             Self::AtMaxDraining { maximum } => {
-                write!(f, "{maximum} pods may drain at the same time")
+                write!(f, "no more than {maximum} may drain at the same time")
             }
             Self::Draining {
                 pod,
                 deadline: Some(deadline),
             } => {
-                write!(
-                    f,
-                    "{pod} drains, at the latest until {}",
-                    deadline.strftime("%FT%TZ")
-                )
+                write!(f, "{pod} drains, at the latest until {}", stamp(*deadline))
             }
             Self::Draining {
                 pod,
@@ -229,12 +241,12 @@ impl std::fmt::Display for Hold {
             Self::NotHeard { pod, since } => write!(
                 f,
                 "agent of {pod} has not heard since {}; its kubelet may be restarting a container",
-                since.strftime("%FT%TZ")
+                stamp(*since)
             ),
             Self::MinSeconds { pod, until } => write!(
                 f,
                 "routes may forget {pod} until {} (drain.minSeconds)",
-                until.strftime("%FT%TZ")
+                stamp(*until)
             ),
             Self::StillNamed { pod } => {
                 write!(
@@ -251,9 +263,11 @@ impl std::fmt::Display for Hold {
             Self::VictimOrder { pod, until } => write!(
                 f,
                 "ReplicaSet would take another pod before {pod}; it is deleted by name at {}",
-                until.strftime("%FT%TZ")
+                stamp(*until)
             ),
-            Self::AwaitingTermination { count } => write!(f, "{count} old pods are not gone yet"),
+            Self::AwaitingTermination { count } => {
+                write!(f, "not gone yet: {}", counted(*count, "old pod"))
+            }
             Self::Paused => f.write_str("paused by spec.paused"),
             Self::NameTaken { name } => {
                 write!(

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::budget::Budget;
+use super::conditions::counted;
 use super::observation::{Observation, Pod, after};
 use super::plan::{Action, Draft, Hold};
 use super::retire;
@@ -287,8 +288,9 @@ fn tell_receipt(pod: &Pod, receipt: &Receipt, draft: &mut Draft) {
         _ => (Reason::DrainTimedOut, "reached its drain deadline"),
     };
     let message = format!(
-        "{} {what} after {seconds}.{tenths} s: {busy} busy connections are cut",
-        pod.name
+        "{} {what} after {seconds}.{tenths} s and leaves with {}",
+        pod.name,
+        counted(busy, "busy connection")
     );
     draft.tell(true, reason, message);
 }

@@ -53,7 +53,7 @@ pub(super) fn report(
     if is_complete && rollout.completed.is_none() {
         rollout.completed = Some(MicroTime(observation.now));
         let message = format!(
-            "{} is complete: {} pods drained, {} forced, {} connections cut",
+            "{} is complete; pods drained: {}, forced: {}, connections cut: {}",
             rollout.revision, rollout.drained, rollout.forced, rollout.connections_cut
         );
         draft.tell(false, Reason::RolloutCompleted, message);

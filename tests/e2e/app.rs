@@ -70,6 +70,11 @@ impl App {
         self
     }
 
+    /// The sleep that people put before SIGTERM today.
+    pub(crate) fn sleep(self, seconds: u32) -> Self {
+        self.container("/lifecycle/preStop/sleep/seconds", json!(seconds))
+    }
+
     /// Sets a field of the spec by its JSON pointer below `/spec`.
     pub(crate) fn spec(mut self, pointer: &str, value: Value) -> Self {
         set(&mut self.spec, pointer, value);

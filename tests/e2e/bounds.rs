@@ -9,6 +9,7 @@ use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
 use crate::cluster::{Verdict, test_under_load};
+use crate::figure::{assert_at_most, count, slack};
 use crate::load::{Clients, Load};
 use crate::process::{find, processor_time, resident_kib};
 use crate::stream::Stream;
@@ -55,21 +56,19 @@ fn operator_and_agent_stay_small_while_pods_drain() {
             .max()
             .expect("an agent");
         let operator = resident_kib(find("graceful-operator")[0]);
-        println!(
-            "agent: {agent} KiB, {:.2} % of a core while draining; operator: {operator} KiB",
-            share * 100.0
-        );
         let found = load.finish().await;
         if found.is_disturbed() {
             return Verdict::Disturbed;
         }
-        assert!(agent <= 4 * 1024, "agent: {agent} KiB");
-        assert!(
-            share <= 0.02,
-            "agent: {:.2} % of a core, 1 % wanted",
-            share * 100.0
+        let of_a_core = "% of a core";
+        assert_at_most("memory of an agent", count(agent) / 1024.0, 4.0, "MiB");
+        assert_at_most("agent that drains", share * 100.0, slack(), of_a_core);
+        assert_at_most(
+            "memory of the operator",
+            count(operator) / 1024.0,
+            20.0,
+            "MiB",
         );
-        assert!(operator <= 20 * 1024, "operator: {operator} KiB");
         Verdict::Held
     });
 }

@@ -59,6 +59,8 @@ pub(crate) struct Traffic {
 pub(crate) struct Clients {
     pub(crate) new_per_second: u32,
     pub(crate) keep_alive: u32,
+    /// Mean pause between two requests of a keep-alive connection.
+    pub(crate) pause_millis: u32,
     pub(crate) slow: u32,
     pub(crate) streams: u32,
 }
@@ -68,6 +70,7 @@ impl Clients {
     pub(crate) const MIXED: Self = Self {
         new_per_second: 40,
         keep_alive: 10,
+        pause_millis: 200,
         slow: 6,
         streams: 4,
     };
@@ -106,6 +109,7 @@ impl Load {
             Clients {
                 new_per_second: 10,
                 keep_alive: 2,
+                pause_millis: 200,
                 slow: 1,
                 streams: 1,
             },
@@ -127,7 +131,7 @@ impl Load {
                 "clients": {
                     "newPerSecond": clients.new_per_second,
                     "keepAlive": clients.keep_alive,
-                    "pauseMillis": 200,
+                    "pauseMillis": clients.pause_millis,
                     "slow": clients.slow,
                     "streams": clients.streams,
                 },
@@ -135,6 +139,7 @@ impl Load {
         }
         let spec = json!({
             "seconds": 900,
+            "maxRequests": 1_000_000,
             // Addresses that the cluster's node has for this.
             "sources": ["10.10.0.101", "10.10.0.102", "10.10.0.103", "10.10.0.104"],
             "targets": targets,

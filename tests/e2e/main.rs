@@ -7,11 +7,13 @@
 
 mod app;
 mod cluster;
+mod figure;
 mod load;
 mod process;
 mod stream;
 mod timeline;
 
+mod bench;
 mod bounds;
 mod exits;
 mod input;

@@ -1,5 +1,6 @@
 //! Everything that a person or CI runs on this project.
 
+mod bench;
 mod check;
 mod cluster;
 mod debian;
@@ -29,6 +30,7 @@ enum Command {
     Check,
     /// Run every test, in stages; the one test command.
     Test(test::Args),
+    Bench(bench::Args),
     Load(load::Args),
     /// Write crds/ and the other generated files.
     Generate(generate::Args),
@@ -43,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Check => check::run(),
         Command::Test(args) => tokio::runtime::Runtime::new()?.block_on(test::run(&args)),
+        Command::Bench(args) => tokio::runtime::Runtime::new()?.block_on(bench::run(&args)),
         Command::Load(args) => load::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Cluster(args) => cluster::main(&args),

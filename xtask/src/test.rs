@@ -4,7 +4,7 @@
 
 mod rig;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::check;
+use crate::check::{self, FULL};
 use crate::stage::{Outcome, conclude, in_root};
-use rig::Rig;
+pub(crate) use rig::{Rig, Tests};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -33,8 +33,9 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
+/// One stage of a run.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Stage {
+pub(crate) enum Stage {
     /// The source: fmt, clippy, dependencies, docs, generated files.
     Check,
     /// Tests without a cluster.
@@ -82,7 +83,10 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         }
         let again = format!("cargo xtask test {}", stage.name());
         let mut interrupted = false;
-        let work = in_cluster(stage, args, &mut interrupted);
+        let work = in_cluster(stage.name(), &mut interrupted, async |rig| {
+            let binary = set_up(rig, stage).await?;
+            rig.test(&tests(stage, args, &binary)).await
+        });
         outcomes.push(Outcome::of_async(stage.name(), &again, work).await);
         if interrupted {
             break;
@@ -91,19 +95,38 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     conclude(&outcomes)
 }
 
-/// Runs the stage's tests in a cluster of their own, keeps the logs where they failed, and takes the
+/// How a stage runs its tests.
+fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
+    let mut arguments = args.rest.clone();
+    if stage == Stage::E2e {
+        // They compare to the tenth of a second, and want a quiet machine: `cargo xtask bench`.
+        arguments.extend(["--skip", "bench::"].map(str::to_owned));
+    }
+    Tests {
+        binary,
+        arguments,
+        env: if args.full { vec![(FULL, "1")] } else { vec![] },
+        limit: stage.limit(),
+    }
+}
+
+/// Works in a cluster that is there for one stage, keeps the logs where that failed, and takes the
 /// cluster down.
-async fn in_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Result<()> {
+pub(crate) async fn in_cluster(
+    stage: &str,
+    interrupted: &mut bool,
+    work: impl AsyncFnOnce(&Rig) -> Result<()>,
+) -> Result<()> {
     let rig = Rig::named(&format!("ci-{}", std::process::id()))?;
     let result = tokio::select! {
-        result = in_rig(&rig, stage, args) => result,
+        result = work(&rig) => result,
         signal = interruption() => {
             *interrupted = true;
             signal.and_then(|name| bail!("interrupted by {name}"))
         }
     };
     if result.is_err() && !*interrupted {
-        rig.keep_logs(stage.name())
+        rig.keep_logs(stage)
             .await
             .unwrap_or_else(|error| println!("cannot keep the logs: {error:#}"));
     }
@@ -111,8 +134,9 @@ async fn in_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Result
     result.and(down)
 }
 
-/// What takes the compiler comes first: a cluster that waits for it keeps its memory from it.
-async fn in_rig(rig: &Rig, stage: Stage, args: &Args) -> Result<()> {
+/// Brings up what a stage's tests need, and says where their binary is. What takes the compiler comes
+/// first: a cluster that waits for it keeps its memory from it.
+pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let binary = test_binary(stage.name()).await?;
     if stage == Stage::E2e {
         rig.build_images().await?;
@@ -121,8 +145,7 @@ async fn in_rig(rig: &Rig, stage: Stage, args: &Args) -> Result<()> {
     if stage == Stage::E2e {
         rig.install().await?;
     }
-    rig.test(&binary, &args.rest, args.full, stage.limit())
-        .await
+    Ok(binary)
 }
 
 /// Waits for a signal that asks this process to end.

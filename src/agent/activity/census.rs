@@ -190,7 +190,8 @@ impl Census {
             Class::Unresponsive => self.counts.unresponsive += 1,
         }
         let disturbed = track.disturbed(now, rules);
-        if disturbed == Some(now) {
+        // A stream between two of its writes holds the drain as much as in the midst of one.
+        if disturbed.is_some_and(|at| now - at < rules.quiet) {
             self.counts.holding += 1;
         }
         self.disturbed = self.disturbed.max(disturbed);

@@ -230,7 +230,7 @@ const RULES: &[Rule] = &[
     ),
     rule(
         "spec.template.spec.volumes[].name",
-        "self != 'graceful-agent' && self != 'graceful-podinfo'",
+        "!(self in ['graceful-agent', 'graceful-podinfo', 'graceful-no-token'])",
         say::RESERVED_VOLUME,
     ),
     rule(

@@ -49,8 +49,7 @@ pub(crate) const SLEEP: &str = "a preStop sleep must be below terminationGracePe
      the grace period, or leave it out, and it is computed";
 pub(crate) const RESERVED_CONTAINER: &str =
     "the container name graceful-agent is reserved: choose another name";
-pub(crate) const RESERVED_VOLUME: &str =
-    "the volume names graceful-agent and graceful-podinfo are reserved: choose another name";
+pub(crate) const RESERVED_VOLUME: &str = "the volume names graceful-agent, graceful-podinfo and graceful-no-token are reserved: choose another name";
 pub(crate) const RESERVED_MOUNT: &str =
     "the path /graceful.dev is reserved: mount the volume elsewhere";
 pub(crate) const RESERVED_METADATA: &str = "labels and annotations beginning with graceful.dev/ are reserved: leave them out of the template";

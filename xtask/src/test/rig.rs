@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::check::FULL;
 use crate::cluster::Local;
 use crate::{example, folders};
 
@@ -32,8 +32,17 @@ const LOGS: &[(&str, &str)] = &[
     ),
 ];
 
+/// A test binary, and how it is run.
+pub(crate) struct Tests<'a> {
+    pub(crate) binary: &'a Path,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) env: Vec<(&'a str, &'a str)>,
+    /// After this they are taken to hang.
+    pub(crate) limit: Duration,
+}
+
 /// A cluster that is there for one stage.
-pub(super) struct Rig {
+pub(crate) struct Rig {
     name: String,
     /// Looked up at the start: building the tests may put a new file in its place.
     xtask: PathBuf,
@@ -71,23 +80,38 @@ impl Rig {
         self.run("cluster down", self.cluster("down")).await
     }
 
-    /// Runs a test binary inside the cluster's network. `full` asks for the long form of tests.
-    pub(super) async fn test(
-        &self,
-        binary: &Path,
-        arguments: &[String],
-        full: bool,
-        limit: Duration,
-    ) -> Result<()> {
-        let mut tests = self.cluster("run");
-        tests.arg("--").arg(binary).args(arguments);
-        tests.env(XTASK, &self.xtask);
-        if full {
-            tests.env(FULL, "1");
-        }
-        timeout(limit, self.run("the tests", tests))
-            .await
-            .with_context(|| format!("the tests still ran after {} s", limit.as_secs()))?
+    /// Runs a test binary inside the cluster's network.
+    pub(crate) async fn test(&self, tests: &Tests<'_>) -> Result<()> {
+        tests
+            .within(self.run("the tests", self.tests(tests)))
+            .await?
+    }
+
+    /// As [`Rig::test`], and shows each line that the tests print to somebody else too.
+    pub(crate) async fn watch(&self, tests: &Tests<'_>, mut see: impl FnMut(&str)) -> Result<()> {
+        let mut command = self.tests(tests);
+        command.stdout(Stdio::piped());
+        let mut group = Group::spawn(command)?;
+        let output = group.leader.stdout.take().context("take their output")?;
+        let mut lines = BufReader::new(output).lines();
+        let watched = async {
+            while let Some(line) = lines.next_line().await.context("read their output")? {
+                println!("{line}");
+                see(&line);
+            }
+            let status = group.wait().await?;
+            ensure!(status.success(), "the tests ended with {status}");
+            Ok(())
+        };
+        tests.within(watched).await?
+    }
+
+    fn tests(&self, tests: &Tests<'_>) -> Command {
+        let mut command = self.cluster("run");
+        command.arg("--").arg(tests.binary).args(&tests.arguments);
+        command.env(XTASK, &self.xtask);
+        command.envs(tests.env.iter().copied());
+        command
     }
 
     fn cluster(&self, verb: &str) -> Command {
@@ -130,6 +154,14 @@ impl Rig {
             let _ = timeout(Duration::from_secs(20), kubectl.status()).await;
         }
         Ok(())
+    }
+}
+
+impl Tests<'_> {
+    async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        timeout(self.limit, work)
+            .await
+            .with_context(|| format!("the tests still ran after {} s", self.limit.as_secs()))
     }
 }
 

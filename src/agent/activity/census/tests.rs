@@ -80,6 +80,30 @@ fn inbound_is_what_clients_opened_to_listening_ports() {
 }
 
 #[test]
+fn stream_holds_the_drain_between_two_of_its_writes_too() {
+    let scope = scope(&Connections::default());
+    let mut census = Census::default();
+    let holding: Vec<u32> = (1..=40_u32)
+        .map(|line| {
+            let mut stream = asking(10, "10.0.0.1:8080", "10.0.0.9:40000");
+            let now = Millis::from(line) * 100;
+            stream.info = Some(Info {
+                received: 200,
+                received_ago: line * 100,
+                written: u64::from(line) * 1000,
+                sent_ago: 40,
+                data_segments_in: 1,
+                data_segments_out: line,
+                ..Info::default()
+            });
+            let seen = [listener("0.0.0.0:8080"), stream];
+            sample(&mut census, &scope, now, &seen).counts.holding
+        })
+        .collect();
+    assert_eq!(holding[30..], [1; 10], "{holding:?}");
+}
+
+#[test]
 fn ports_and_except_ports_narrow_it() {
     let only = Connections {
         ports: vec![8080],

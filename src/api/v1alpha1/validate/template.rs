@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Problems, is_reserved};
 use crate::api::{
-    AGENT, GROUP, PODINFO_VOLUME,
+    AGENT, GROUP, NO_TOKEN_VOLUME, PODINFO_VOLUME,
     v1alpha1::{GracefulDeploymentSpec, sentences as say},
 };
 
@@ -95,7 +95,7 @@ fn reserved_names(template: &Template<'_>, problems: &mut Problems) {
     }
     for (at, volume) in template.list("volumes").enumerate() {
         problems.refuse_if(
-            [Some(AGENT), Some(PODINFO_VOLUME)].contains(&name(volume)),
+            [Some(AGENT), Some(PODINFO_VOLUME), Some(NO_TOKEN_VOLUME)].contains(&name(volume)),
             format!("spec.template.spec.volumes[{at}].name"),
             say::RESERVED_VOLUME,
         );
