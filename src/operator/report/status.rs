@@ -126,9 +126,12 @@ pub(super) fn show_failure(
     object: &GracefulDeployment,
     errors: &[Error],
 ) -> Option<Event> {
-    let error = errors
-        .iter()
-        .find(|error| matches!(error, Error::CreateReplicaSet { .. } if !error.is_outdated()))?;
+    let error = errors.iter().find(|error| match error {
+        Error::CreateReplicaSet { .. } => !error.is_outdated(),
+        // What fails without being refused is made again, and until then no pod waits for it.
+        Error::RefreshReplicaSet { .. } => error.is_invalid(),
+        _ => false,
+    })?;
     let message = in_words(error);
     let generation = object.metadata.generation;
     let known: &[Condition] = object
@@ -303,6 +306,21 @@ mod tests {
         let mut second = status(planned);
         assert_eq!(show_failure(&mut second, &read, &[refused(403)]), None);
         assert_eq!(json!(first), json!(second));
+    }
+
+    #[test]
+    fn a_refresh_is_shown_only_where_it_is_refused() {
+        let refresh = |code| match refused(code) {
+            Error::CreateReplicaSet { name, source } => Error::RefreshReplicaSet { name, source },
+            other => other,
+        };
+        let mut next = status(json!({"conditions": [condition("True", "Complete", "")]}));
+        assert_eq!(
+            show_failure(&mut next, &object(&json!({})), &[refresh(500)]),
+            None
+        );
+        show_failure(&mut next, &object(&json!({})), &[refresh(422)]);
+        assert!(reasons(&next).contains(&("Stalled", "True", "InvalidSpec")));
     }
 
     #[test]
