@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::Method;
-use tokio::task::spawn_local;
+use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
 use super::activity::Millis;
@@ -31,6 +31,7 @@ pub struct Active {
     notify: Option<Notify>,
     times: Times,
     notice: Rc<Cell<Notice>>,
+    announcement: Option<AbortHandle>,
     confirmations: Confirmations,
     host_network: bool,
     next_sample: Millis,
@@ -41,7 +42,7 @@ impl Active {
     #[must_use]
     pub fn new(request: DrainRequest, mark: Mark, host_network: bool, clock: &Clock) -> Self {
         let withdrawn = mark.withdrawn.as_ref();
-        let active = Self {
+        let mut active = Self {
             accepted: 0,
             settings: Settings::new(&request.drain, Way::Readiness, host_network),
             notify: request.drain.notify,
@@ -50,6 +51,7 @@ impl Active {
                 withdrawn: withdrawn.map(|stamp| clock.place(stamp)),
             },
             notice: Rc::default(),
+            announcement: None,
             confirmations: Confirmations::new(mark.listened.clone(), mark.at_start),
             host_network,
             next_sample: Millis::MIN,
@@ -68,9 +70,10 @@ impl Active {
         }
     }
 
-    /// Whom to tell that the drain was cancelled.
+    /// Whom to tell that the drain was cancelled. They are told nothing else from here on.
     #[must_use]
     pub fn into_notify(self) -> Option<Notify> {
+        self.hush();
         self.notify
     }
 
@@ -160,14 +163,15 @@ impl Active {
     }
 
     /// Tells the application, up to three times. The drain waits for the first try alone.
-    fn announce(&self) {
+    fn announce(&mut self) {
+        self.hush();
         let Some(Notify { http_post }) = self.notify.clone() else {
             self.notice.set(Notice::None);
             return;
         };
         self.notice.set(Notice::Pending);
         let notice = Rc::clone(&self.notice);
-        spawn_local(async move {
+        let announcement = spawn_local(async move {
             for _ in 0..3 {
                 match notify(&http_post, Method::POST).await {
                     Ok(_) => return notice.set(Notice::Delivered),
@@ -179,5 +183,14 @@ impl Active {
                 sleep(Duration::from_secs(1)).await;
             }
         });
+        self.announcement = Some(announcement.abort_handle());
+    }
+
+    /// A try that is left would reach the application behind what it is told next, and leave it
+    /// draining in service.
+    fn hush(&self) {
+        if let Some(announcement) = &self.announcement {
+            announcement.abort();
+        }
     }
 }

@@ -177,6 +177,43 @@ fn application_is_told_of_the_drain_and_of_its_cancel() {
 }
 
 #[test]
+fn application_is_not_told_of_a_drain_after_its_cancel() {
+    let application = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = application.local_addr().unwrap().port();
+    let heard = |answer: &[u8]| {
+        let (stream, _) = application.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        (&stream).write_all(answer).unwrap();
+        line
+    };
+    let (post, delete) = ("POST /bye HTTP/1.1\r\n", "DELETE /bye HTTP/1.1\r\n");
+    let fine = b"HTTP/1.1 204 No Content\r\n\r\n";
+    let settings =
+        format!(r#"{{"minSeconds":600,"notify":{{"httpPost":{{"port":{port},"path":"/bye"}}}}}}"#);
+    let mut pod = Pod::new();
+    let _agent = pod.serve();
+    pod.drain_by("one", &settings);
+    assert_eq!(
+        heard(b""),
+        post,
+        "not answered: a second try is due in a second"
+    );
+    pod.annotate("", &settings);
+    assert_eq!(heard(fine), delete);
+    pod.drain_by("two", &settings);
+    assert_eq!(heard(fine), post);
+    wait("that second is over", || {
+        let page = pod.ask("GET", "/drain").unwrap().1;
+        let (_, body) = page.split_once("\r\n\r\n").unwrap();
+        let page: serde_json::Value = serde_json::from_str(body).unwrap();
+        page["drain"]["seconds"].as_f64() > Some(1.5)
+    });
+    pod.annotate("", &settings);
+    assert_eq!(heard(fine), delete);
+}
+
+#[test]
 fn hook_drains_then_takes_the_users_exit_status() {
     let pod = Pod::new();
     let began = Instant::now();
