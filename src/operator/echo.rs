@@ -15,7 +15,11 @@ use crate::rollout::{Action, ObjectRef};
 /// As long as the planner waits before it asks again: an agent that heard is ready by then.
 const ECHO: Duration = Duration::from_secs(2);
 
-/// Cancelled drains whose pods are not back in service, by UID: when each was first told, and last.
+/// For so long a pod in service may yet hear of the drain, and then not of its cancel: the kubelet
+/// writes what it knew when it began. As the planner's patience with a pod that has not heard.
+const LATE: Duration = Duration::from_secs(10);
+
+/// Cancelled drains whose pods may not have heard, by UID: when each was first told, and last.
 #[derive(Debug, Default)]
 pub(super) struct Echoes(HashMap<String, (Instant, Instant)>);
 
@@ -68,9 +72,12 @@ impl Echoes {
         self.0.retain(|uid, (first, last)| {
             let mut pods = objects.pods.iter();
             let pod = pods.find(|pod| pod.metadata.uid.as_ref() == Some(uid));
-            let Some((pod, agent)) = pod.and_then(|pod| Some((pod, withdrawn(pod)?))) else {
+            let Some((pod, agent)) = pod.and_then(|pod| Some((pod, unasked(pod)?))) else {
                 return false;
             };
+            if agent.ready {
+                return now.saturating_duration_since(*last) < LATE;
+            }
             if agent
                 .state
                 .as_ref()
@@ -93,16 +100,15 @@ impl Echoes {
     }
 }
 
-/// The agent of a pod that is asked for nothing and is withdrawn all the same.
-fn withdrawn(pod: &Pod) -> Option<&ContainerStatus> {
+/// The agent of a pod that is asked for nothing.
+fn unasked(pod: &Pod) -> Option<&ContainerStatus> {
     let annotations = pod.metadata.annotations.as_ref();
     let is_asked = annotations.is_some_and(|all| all.contains_key(DRAIN));
     if is_asked || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let statuses = pod.status.as_ref()?.init_container_statuses.as_ref()?;
-    let agent = statuses.iter().find(|status| status.name == AGENT)?;
-    (!agent.ready).then_some(agent)
+    statuses.iter().find(|status| status.name == AGENT)
 }
 
 fn seen(pod: &Pod) -> ObjectRef {
@@ -172,6 +178,19 @@ mod tests {
         echoes.told("u", start + 4 * second);
         assert!(echoes.unheard(&deaf, start + 7 * second).pods.is_empty());
         assert_eq!(echoes.unheard(&deaf, start + 8 * second).pods.len(), 1);
+    }
+
+    #[test]
+    fn a_pod_that_hears_of_the_drain_after_its_cancel_is_told_again() {
+        let (object, start) = (object(), Instant::now());
+        let second = Duration::from_secs(1);
+        let mut echoes = Echoes::default();
+        echoes.told("u", start);
+        let serving = objects(&object, vec![pod(true)]);
+        assert!(echoes.unheard(&serving, start + second).pods.is_empty());
+        let withdrawn = objects(&object, vec![pod(false)]);
+        let unheard = echoes.unheard(&withdrawn, start + 3 * second);
+        assert_eq!(unheard.pods.len(), 1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Service;
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
-use crate::cluster::{Namespaced, Verdict, World, names, test_under_load};
+use crate::cluster::{Namespaced, Verdict, World, names, test_alone, test_under_load};
 use crate::figure::{assert_at_most, count, median, seconds, show, slack};
 use crate::load::{Arm, Clients, Load};
 use crate::rollout::{ROLLOUT, ROUNDS, new_ready};
@@ -83,7 +83,7 @@ fn keep_alive_without_notice_fails_no_more_than_with_a_sleep_and_turns_ready_as_
 
 #[test]
 fn idle_rollout_is_done_sooner_than_with_a_sleep() {
-    test_under_load("idle", |world| async move {
+    test_alone("idle", |world| async move {
         let pair = Pair::start(&world).await;
         let (own, theirs) = pair.change(&world).await;
         println!("graceful {own:.1?}; deployment {theirs:.1?}");
@@ -93,7 +93,6 @@ fn idle_rollout_is_done_sooner_than_with_a_sleep() {
             median(&theirs.gone),
             "s",
         );
-        Verdict::Held
     });
 }
 
