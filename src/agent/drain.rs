@@ -152,18 +152,28 @@ pub fn judge(
     evidence: &[Evidence],
     now: Millis,
 ) -> Verdict {
-    let Some(wait) = wait(settings, times, notice, evidence, now) else {
-        let unresponsive = evidence.iter().any(|one| one.counts.unresponsive > 0);
-        return Verdict::Ended(if unresponsive {
-            Outcome::Unresponsive
-        } else {
-            Outcome::Drained
-        });
+    let unresponsive = evidence.iter().any(|one| one.counts.unresponsive > 0);
+    let done = if unresponsive {
+        Outcome::Unresponsive
+    } else {
+        Outcome::Drained
     };
-    if now - times.heard >= settings.timeout {
-        return Verdict::Ended(Outcome::TimedOut);
+    let Some(wait) = wait(settings, times, notice, evidence, now) else {
+        return Verdict::Ended(done);
+    };
+    if now - times.heard < settings.timeout {
+        return Verdict::Waits(wait);
     }
-    Verdict::Waits(wait)
+    // minSeconds is for routes and says nothing of work. It counts from the first 503, the timeout
+    // from hearing: where both are as long, an idle pod must not look overdue.
+    let of_work = Settings {
+        min: 0,
+        ..settings.clone()
+    };
+    Verdict::Ended(match self::wait(&of_work, times, notice, evidence, now) {
+        None => done,
+        Some(_) => Outcome::TimedOut,
+    })
 }
 
 /// What is waited for, the most telling first; `None` where nothing is.

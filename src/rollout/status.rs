@@ -1,20 +1,35 @@
 //! The status to write: what was seen, what is remembered, and what holds the rollout, in words.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 
 use super::budget::Budget;
 use super::conditions::{Conditions, Truth};
+use super::drain::HEARING;
 use super::observation::{Observation, after};
 use super::plan::{Draft, Hold, Plan};
 use super::target::{Invalid, Target};
 use crate::api::reason::Reason;
-use crate::api::v1alpha1::{GracefulDeploymentStatus, RolloutRecord};
+use crate::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus, RolloutRecord};
 
-/// The plan for a spec that cannot be acted on: nothing is touched, the drains under way are
-/// remembered, and the reason is shown.
-pub(super) fn stalled(observation: &Observation, invalid: &Invalid, draft: Draft) -> Plan {
+/// The plan for a spec that cannot be acted on: no pod leaves, those on their way out come back into
+/// service unless they are given up already, and the reason is shown, once as an Event too.
+pub(super) fn stalled(observation: &Observation, invalid: &Invalid, mut draft: Draft) -> Plan {
     let message = invalid.0.join("; ");
+    let previous = &observation.previous;
+    let is_known = |known: &Condition| known.type_ == "Stalled" && known.message == message;
+    if !previous.conditions.iter().any(is_known) {
+        draft.tell(true, Reason::InvalidSpec, message.clone());
+    }
+    let (retired, cancelled): (Vec<_>, Vec<_>) = previous
+        .drains
+        .iter()
+        .cloned()
+        .partition(|drain| drain.retired.is_some());
+    for drain in cancelled {
+        let message = format!("drain of {} is cancelled: the spec is invalid", drain.pod);
+        draft.tell(false, Reason::DrainCancelled, message);
+    }
     let mut conditions = Conditions::from(observation);
     conditions.set("Stalled", Truth::True, Reason::InvalidSpec, &message);
     conditions.set("Reconciling", Truth::False, Reason::InvalidSpec, &message);
@@ -22,7 +37,8 @@ pub(super) fn stalled(observation: &Observation, invalid: &Invalid, draft: Draft
     let status = GracefulDeploymentStatus {
         observed_generation: observation.generation,
         conditions: conditions.into_list(),
-        ..observation.previous.clone()
+        drains: retired,
+        ..previous.clone()
     };
     let mut plan = draft.into_plan();
     plan.status = Some(status);
@@ -208,12 +224,19 @@ fn follow_rollout(
 /// The rollout made no progress for too long. The clock stands still while paused and while a drain
 /// is within its own deadline.
 fn is_overdue(target: &Target, rollout: &RolloutRecord, draft: &mut Draft) -> bool {
-    let is_draining = draft.drains.iter().any(|drain| {
-        drain
-            .deadline
-            .as_ref()
-            .is_none_or(|deadline| deadline.0 > draft.now)
-    });
+    // A drain that was never heard of, or that ends with its pod, has no deadline of its own and gets
+    // as long as one that has: a pod that hangs in its deletion, on a node that is gone, must not hide
+    // for ever that nothing goes on.
+    let longest = HEARING.saturating_add(target.drain_timeout);
+    let ends = |drain: &DrainRecord| match &drain.deadline {
+        Some(deadline) => deadline.0,
+        None => after(drain.since.0, longest),
+    };
+    let last = draft.drains.iter().map(ends).max();
+    let is_draining = last.is_some_and(|last| last > draft.now);
+    if let Some(last) = last.filter(|_| is_draining) {
+        draft.wake_at(last);
+    }
     if rollout.completed.is_some() || target.paused || is_draining {
         return false;
     }

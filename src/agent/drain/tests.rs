@@ -74,6 +74,22 @@ fn work_done_at_the_deadline_is_done() {
 }
 
 #[test]
+fn idle_pod_is_drained_at_a_deadline_as_short_as_min_seconds() {
+    let settings = Settings {
+        timeout: 5000,
+        ..settings()
+    };
+    // Withdrawn 0.9 s after it heard: minSeconds would end as much after the deadline.
+    let times = Times {
+        withdrawn: Some(900),
+        ..times()
+    };
+    let end = |evidence: &[Evidence]| judge(&settings, times, Notice::None, evidence, 5000);
+    assert_eq!(end(&nothing()), Verdict::Ended(Outcome::Drained));
+    assert_eq!(end(&holding(1)), Verdict::Ended(Outcome::TimedOut));
+}
+
+#[test]
 fn only_unresponsive_connections_left_is_an_outcome_of_its_own() {
     let [mut evidence] = nothing();
     evidence.counts.unresponsive = 1;

@@ -230,7 +230,8 @@ const RULES: &[Rule] = &[
     ),
     rule(
         "spec.template.spec.volumes[].name",
-        "!(self in ['graceful-agent', 'graceful-podinfo', 'graceful-no-token'])",
+        // Spelt out: the price of `in` is reckoned by the longest string, over the budget.
+        "self != 'graceful-agent' && self != 'graceful-podinfo' && self != 'graceful-no-token'",
         say::RESERVED_VOLUME,
     ),
     rule(

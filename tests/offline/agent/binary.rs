@@ -187,7 +187,7 @@ fn application_is_not_told_of_a_drain_after_its_cancel() {
         (&stream).write_all(answer).unwrap();
         line
     };
-    let (post, delete) = ("POST /bye HTTP/1.1\r\n", "DELETE /bye HTTP/1.1\r\n");
+    let (posted, deleted) = ("POST /bye HTTP/1.1\r\n", "DELETE /bye HTTP/1.1\r\n");
     let fine = b"HTTP/1.1 204 No Content\r\n\r\n";
     let settings =
         format!(r#"{{"minSeconds":600,"notify":{{"httpPost":{{"port":{port},"path":"/bye"}}}}}}"#);
@@ -196,13 +196,13 @@ fn application_is_not_told_of_a_drain_after_its_cancel() {
     pod.drain_by("one", &settings);
     assert_eq!(
         heard(b""),
-        post,
+        posted,
         "not answered: a second try is due in a second"
     );
     pod.annotate("", &settings);
-    assert_eq!(heard(fine), delete);
+    assert_eq!(heard(fine), deleted);
     pod.drain_by("two", &settings);
-    assert_eq!(heard(fine), post);
+    assert_eq!(heard(fine), posted);
     wait("that second is over", || {
         let page = pod.ask("GET", "/drain").unwrap().1;
         let (_, body) = page.split_once("\r\n\r\n").unwrap();
@@ -210,7 +210,7 @@ fn application_is_not_told_of_a_drain_after_its_cancel() {
         page["drain"]["seconds"].as_f64() > Some(1.5)
     });
     pod.annotate("", &settings);
-    assert_eq!(heard(fine), delete);
+    assert_eq!(heard(fine), deleted);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Single plans, for what was once decided wrongly.
 
+use graceful::api::reason::Reason;
 use graceful::api::v1alpha1::{DrainEnd, DrainRecord, DrainWay};
 use graceful::api::{COST_DRAINING, COST_NEXT};
-use graceful::rollout::{Action, Hold, Observation, Plan, Pod, plan};
+use graceful::rollout::{Action, Hold, Invalid, Observation, Plan, Pod, plan};
 
 use super::fixtures::{
     DrainSentence, PodSentence, ServiceSentence, at, drain, observation, pod, revision, service,
@@ -227,4 +228,44 @@ fn surplus_pod_that_is_not_ripe_yet_wakes_the_rollout_and_is_named() {
     assert_eq!(plan.wake, Some(at(120)));
     let names_it = |hold: &Hold| matches!(hold, Hold::AwaitingPods { example, .. } if example.contains("new-0"));
     assert!(plan.holds.iter().any(names_it), "{:?}", plan.holds);
+}
+
+#[test]
+fn invalid_spec_takes_drains_back_but_not_what_is_given_up() {
+    let drains = vec![drained_record("a"), drained_record("b").retired(90)];
+    let mut seen = replaced(vec![drained("a"), drained("b")], drains);
+    seen.target = Err(Invalid(vec!["spec.x: write y".into()]));
+    let decided = plan(&seen);
+    assert_eq!(record(&decided, "b").uid, "b");
+    let status = decided.status.clone().expect("a status");
+    assert_eq!(status.drains.len(), 1, "{:?}", status.drains);
+    let reasons: Vec<_> = decided.events.iter().map(|event| event.reason).collect();
+    assert_eq!(reasons, [Reason::InvalidSpec, Reason::DrainCancelled]);
+    seen.previous = status;
+    assert_eq!(plan(&seen).events, [], "said once");
+}
+
+#[test]
+fn pod_that_hangs_in_its_deletion_does_not_hide_that_nothing_goes_on() {
+    let mut hanging = pod("a").of("old").ready(0);
+    hanging.terminating = true;
+    let mut seen = replaced(
+        vec![hanging],
+        vec![drain("a", DrainWay::Termination, 0).retired(1)],
+    );
+    seen.pods.truncate(1);
+    let stuck = |seen: &Observation| {
+        let conditions = plan(seen).status.expect("a status").conditions;
+        conditions
+            .iter()
+            .any(|one| one.type_ == "Progressing" && one.status == "False")
+    };
+    // The rollout began with this observation; its deadline is 600 s, the drain's 310 s.
+    let begun = plan(&seen).status.expect("a status");
+    seen.previous = begun;
+    seen.previous.drains = vec![drain("a", DrainWay::Termination, 0).retired(1)];
+    seen.now = at(300);
+    assert!(!stuck(&seen));
+    seen.now = at(2000);
+    assert!(stuck(&seen));
 }
