@@ -48,16 +48,14 @@ pub(crate) fn resident_kib(pid: u32) -> u64 {
         .unwrap_or(0)
 }
 
-/// Processor time used so far.
+/// Processor time used so far, by all threads. The scheduler's own books: those of `stat` go by the
+/// tick, too coarse for a process that runs a millisecond at a time.
 pub(crate) fn processor_time(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name, in parentheses, may hold spaces; utime and stime are the 12th and 13th field behind.
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
-    Duration::from_millis(ticks * 10)
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let nanoseconds = tasks.into_iter().flatten().flatten().map(|task| {
+        let books = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        let first = books.split_whitespace().next();
+        first.and_then(|number| number.parse().ok()).unwrap_or(0)
+    });
+    Duration::from_nanos(nanoseconds.sum())
 }
