@@ -47,7 +47,7 @@ reasons! {
     PodsDraining,
     /// No pod is draining.
     NoPodsDraining,
-    /// The spec contradicts itself; running pods are left as they are.
+    /// The spec contradicts itself; until it is mended no pod leaves, and those that drain serve again.
     InvalidSpec,
     /// A drain of a pod began.
     DrainStarted,
