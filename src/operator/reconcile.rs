@@ -1,4 +1,5 @@
-//! Four steps: observe, plan, act, report. Everything that is decided is decided by the planner.
+//! Four steps: observe, plan, report, act. Everything that is decided is decided by the planner, and
+//! what it remembers is in the status before anything is done.
 
 use std::any::Any;
 use std::collections::hash_map::RandomState;
@@ -22,7 +23,7 @@ use super::clock::{Clock, Reading};
 use super::error::{Class, Error, in_words};
 use super::memory::{Freshness, Memory, Notes};
 use super::metrics::Metrics;
-use super::report::{report, report_unreadable};
+use super::report::{Refusal, report, report_unreadable};
 use crate::api::v1alpha1::{GracefulDeployment, GracefulDeploymentStatus};
 use crate::inject::{Injected, Injection, inject, template_hash};
 use crate::observe::{Objects, Wanted, observe};
@@ -113,26 +114,30 @@ async fn four_steps(
         wanted: wanted.as_ref().ok(),
         now: observation.now,
     };
+    // Nothing is done that the status does not remember: what fails here is planned anew.
+    let reported = report(&actor, &plan, recalled.refusal.as_ref(), recalled.reported).await?;
+    if let Some(written) = reported.written {
+        context.memory.of(key, |notes| {
+            let at = Instant::now();
+            notes.wrote(written, at);
+            notes.reported = Some(at);
+            notes.ahead = recalled.ahead_now;
+        });
+    }
     let acts = actor.act(&plan.actions).await;
-    let reported = report(&actor, &plan, &acts.errors, recalled.reported).await;
-
     let is_taken = acts.foreign.is_some();
     context.memory.of(key, |notes| {
         let at = Instant::now();
         notes.foreign = acts.foreign.map(Arc::new).or(notes.foreign.take());
+        notes.refusal = Refusal::among(&acts.errors);
         for written in acts.written {
             notes.wrote(written, at);
-        }
-        if let Ok(Some(written)) = reported.as_ref().map(|reported| &reported.written) {
-            notes.wrote(written.clone(), at);
-            notes.reported = Some(at);
-            notes.ahead = recalled.ahead_now;
         }
     });
     if let Some(error) = acts.errors.into_iter().next() {
         return Err(error);
     }
-    let again = [reported?.again, is_taken.then_some(SOON), unheard];
+    let again = [reported.again, is_taken.then_some(SOON), unheard];
     let again = again.into_iter().flatten();
     context.memory.of(key, |notes| notes.failures = 0);
     Ok(Requeue::requeue(next_look(&plan, recalled.now, again)))
@@ -186,6 +191,7 @@ pub(super) fn after_error(object: &Guarded, error: &Error, context: &Context) ->
 struct Recalled {
     freshness: Freshness,
     reported: Option<Instant>,
+    refusal: Option<Refusal>,
     foreign: Option<Arc<ReplicaSet>>,
     now: Timestamp,
     /// How far the wall clock was set ahead since the drains were last written.
@@ -215,6 +221,7 @@ impl Context {
             Recalled {
                 freshness: notes.freshness(objects, Instant::now()),
                 reported: notes.reported,
+                refusal: notes.refusal.clone(),
                 foreign: notes.foreign.clone(),
                 now,
                 ahead: ahead.saturating_sub(*notes.ahead.get_or_insert(ahead)),

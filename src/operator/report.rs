@@ -1,7 +1,8 @@
-//! Says what was seen and done: the status first, and then the Events that go with it. Decides only
-//! when the status is worth a write.
+//! Says what was seen and what is about to be done: the status first, and then the Events that go with
+//! it. Decides only when the status is worth a write.
 
 mod event;
+mod refusal;
 mod status;
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use serde_json::Value;
 use tracing::{info, trace, warn};
 
 use self::event::publish;
+pub(super) use self::refusal::Refusal;
 use self::status::Writing;
 use super::act::{Actor, Calls, changed, patch_params};
 use super::caches::Guarded;
@@ -31,8 +33,8 @@ pub(super) struct Reported {
     pub(super) again: Option<Duration>,
 }
 
-/// Writes the status where it differs enough, and then publishes the Events; `last` is when it was
-/// last written.
+/// Writes the status where it differs enough, and then publishes the Events; `refusal` is what came of
+/// the last plan, `last` is when the status was last written.
 ///
 /// # Errors
 ///
@@ -41,7 +43,7 @@ pub(super) struct Reported {
 pub(super) async fn report(
     actor: &Actor<'_>,
     plan: &Plan,
-    errors: &[Error],
+    refusal: Option<&Refusal>,
     last: Option<Instant>,
 ) -> Result<Reported, Error> {
     let object = actor.objects.object;
@@ -49,8 +51,13 @@ pub(super) async fn report(
         return Ok(Reported::default());
     };
     let mut events = plan.events.clone();
-    events.extend(status::show_failure(&mut status, object, errors));
     let read = object.status().cloned().unwrap_or_default();
+    if plan.actions.iter().any(refusal::can_be_refused) {
+        let shown = Refusal::shown(&read);
+        let refusal = refusal.or(shown.as_ref());
+        let generation = object.metadata.generation;
+        events.extend(refusal.and_then(|refusal| refusal.show(&mut status, &read, generation)));
+    }
     let writing = status::decide(&read, &status, last.map(|at| at.elapsed()));
     match writing {
         // What is told goes with the memory that it was told.
