@@ -4,12 +4,13 @@
 mod event;
 mod status;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::api::Patch;
 use kube::core::object::HasStatus;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::{info, trace, warn};
 
 use self::event::publish;
@@ -49,7 +50,12 @@ pub(super) async fn report(
         return Ok(Reported::default());
     };
     let mut events = plan.events.clone();
-    events.extend(status::show_failure(&mut status, object, errors));
+    events.extend(status::show_failure(
+        &mut status,
+        object,
+        errors,
+        actor.calls.clock.wall(),
+    ));
     let read = object.status().cloned().unwrap_or_default();
     let writing = status::decide(&read, &status, last.map(|at| at.elapsed()));
     match writing {
@@ -96,7 +102,7 @@ pub(super) async fn report_unreadable(
         message,
     };
     publish(calls, &object.object_ref(&()), &[event]).await;
-    let patch = status::unreadable(error, object.meta());
+    let patch = status::unreadable(error, object.meta(), calls.clock.wall());
     write(calls, object, patch).await.map(drop)
 }
 

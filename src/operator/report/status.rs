@@ -125,6 +125,7 @@ pub(super) fn show_failure(
     status: &mut GracefulDeploymentStatus,
     object: &GracefulDeployment,
     errors: &[Error],
+    now: Timestamp,
 ) -> Option<Event> {
     let error = errors.iter().find(|error| match error {
         Error::CreateReplicaSet { .. } => !error.is_outdated(),
@@ -145,7 +146,7 @@ pub(super) fn show_failure(
         let before = known
             .iter()
             .find(|known| known.type_ == kind && known.status == truth);
-        let since = before.map_or_else(Timestamp::now, |known| known.last_transition_time.0);
+        let since = before.map_or(now, |known| known.last_transition_time.0);
         let condition = Condition {
             type_: kind.into(),
             status: truth.into(),
@@ -178,7 +179,7 @@ pub(super) fn show_failure(
 
 /// The status of an object that this operator cannot read, of this very version of it: nothing is
 /// touched, and this says so.
-pub(super) fn unreadable(error: &str, metadata: &ObjectMeta) -> Value {
+pub(super) fn unreadable(error: &str, metadata: &ObjectMeta, now: Timestamp) -> Value {
     let message = format!("{UNREADABLE}: {error}");
     let generation = metadata.generation;
     let condition = |kind: &str, status: &str| Condition {
@@ -186,7 +187,7 @@ pub(super) fn unreadable(error: &str, metadata: &ObjectMeta) -> Value {
         status: status.into(),
         reason: Reason::InvalidSpec.as_str().into(),
         message: message.clone(),
-        last_transition_time: Time(Timestamp::now()),
+        last_transition_time: Time(now),
         observed_generation: generation,
     };
     let conditions = [
@@ -218,6 +219,8 @@ mod tests {
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         })
     }
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     const JUST_NOW: Option<Duration> = Some(Duration::from_millis(300));
 
@@ -286,7 +289,7 @@ mod tests {
     #[test]
     fn a_template_that_the_server_refuses_is_stalled() {
         let mut next = status(json!({"conditions": [condition("False", "RollingOut", "")]}));
-        let event = show_failure(&mut next, &object(&json!({})), &[refused(422)]);
+        let event = show_failure(&mut next, &object(&json!({})), &[refused(422)], NOW);
         assert_eq!(event.map(|event| event.reason), Some(Reason::FailedCreate));
         let expected = [
             ("Ready", "False", "InvalidSpec"),
@@ -301,10 +304,10 @@ mod tests {
     fn a_failure_that_was_shown_is_shown_again_without_a_change() {
         let planned = json!({"conditions": [condition("False", "RollingOut", "")]});
         let mut first = status(planned.clone());
-        show_failure(&mut first, &object(&json!({})), &[refused(403)]);
+        show_failure(&mut first, &object(&json!({})), &[refused(403)], NOW);
         let read = object(&json!(first));
         let mut second = status(planned);
-        assert_eq!(show_failure(&mut second, &read, &[refused(403)]), None);
+        assert_eq!(show_failure(&mut second, &read, &[refused(403)], NOW), None);
         assert_eq!(json!(first), json!(second));
     }
 
@@ -316,17 +319,17 @@ mod tests {
         };
         let mut next = status(json!({"conditions": [condition("True", "Complete", "")]}));
         assert_eq!(
-            show_failure(&mut next, &object(&json!({})), &[refresh(500)]),
+            show_failure(&mut next, &object(&json!({})), &[refresh(500)], NOW),
             None
         );
-        show_failure(&mut next, &object(&json!({})), &[refresh(422)]);
+        show_failure(&mut next, &object(&json!({})), &[refresh(422)], NOW);
         assert!(reasons(&next).contains(&("Stalled", "True", "InvalidSpec")));
     }
 
     #[test]
     fn a_conflict_is_no_failure_to_show() {
         let mut next = status(json!({}));
-        let event = show_failure(&mut next, &object(&json!({})), &[refused(409)]);
+        let event = show_failure(&mut next, &object(&json!({})), &[refused(409)], NOW);
         assert_eq!(event, None);
         assert!(next.conditions.is_empty());
     }
