@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
 
 use super::caches::Guarded;
 use super::echo::Echoes;

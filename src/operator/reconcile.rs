@@ -2,11 +2,9 @@
 //! what it remembers is in the status before anything is done.
 
 use std::any::Any;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -15,12 +13,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::act::{Actor, Calls};
 use super::caches::{Caches, Guarded};
 use super::clock::{Clock, Reading};
 use super::error::{Class, Error, in_words};
+use super::host::Host;
 use super::memory::{Freshness, Memory, Notes};
 use super::metrics::Metrics;
 use super::report::{Refusal, report, report_unreadable};
@@ -44,6 +44,7 @@ pub(super) struct Context {
     pub(super) caches: Caches,
     pub(super) memory: Memory,
     pub(super) clock: Clock,
+    pub(super) host: Arc<dyn Host>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) agent_image: String,
     pub(super) agent_pull_policy: Option<&'static str>,
@@ -101,7 +102,7 @@ async fn four_steps(
     let wanted = context.want(objects.object);
     let seen = wanted.as_ref().map(|(wanted, _)| wanted.clone());
     let seen = seen.map_err(Clone::clone);
-    let mut observation = observe(objects, seen, recalled.now, random());
+    let mut observation = observe(objects, seen, recalled.now, context.host.random());
     postpone(&mut observation.previous, recalled.ahead);
     let mut plan = plan(&observation);
     let unheard = context.memory.of(key, |notes| {
@@ -175,7 +176,9 @@ pub(super) fn after_error(object: &Guarded, error: &Error, context: &Context) ->
         Class::Retry(least) => {
             context.metrics.failed(error.variant());
             let key = ObjectRef::from_obj(object);
-            let wait = context.memory.of(&key, |notes| notes.next_wait(random()));
+            let wait = context
+                .memory
+                .of(&key, |notes| notes.next_wait(context.host.random()));
             let wait = wait.max(least.unwrap_or_default());
             warn!(
                 error = words,
@@ -205,6 +208,7 @@ impl Context {
         Calls {
             client: &self.client,
             metrics: &self.metrics,
+            clock: &self.clock,
         }
     }
 
@@ -278,12 +282,6 @@ fn next_look(plan: &Plan, now: Timestamp, again: impl Iterator<Item = Duration>)
     wake.into_iter().chain(again).fold(IDLE, Duration::min)
 }
 
-/// Random enough for epochs and for spreading waits: the standard library seeds its hash maps from
-/// the system's randomness, and no two states are alike.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
 fn words_of(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
@@ -334,10 +332,5 @@ mod tests {
         postpone(&mut status, Duration::from_secs(60));
         let after = status.drains[0].deadline.clone().unwrap().0;
         assert_eq!(after, before + Duration::from_secs(60));
-    }
-
-    #[test]
-    fn random_numbers_differ() {
-        assert_ne!(random(), random());
     }
 }

@@ -5,12 +5,13 @@ mod event;
 mod refusal;
 mod status;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::api::Patch;
 use kube::core::object::HasStatus;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::{info, trace, warn};
 
 use self::event::publish;
@@ -55,8 +56,9 @@ pub(super) async fn report(
     if plan.actions.iter().any(refusal::can_be_refused) {
         let shown = Refusal::shown(&read);
         let refusal = refusal.or(shown.as_ref());
-        let generation = object.metadata.generation;
-        events.extend(refusal.and_then(|refusal| refusal.show(&mut status, &read, generation)));
+        let (generation, now) = (object.metadata.generation, actor.calls.clock.wall());
+        let event = refusal.and_then(|it| it.show(&mut status, &read, (generation, now)));
+        events.extend(event);
     }
     let writing = status::decide(&read, &status, last.map(|at| at.elapsed()));
     match writing {
@@ -103,7 +105,7 @@ pub(super) async fn report_unreadable(
         message,
     };
     publish(calls, &object.object_ref(&()), &[event]).await;
-    let patch = status::unreadable(error, object.meta());
+    let patch = status::unreadable(error, object.meta(), calls.clock.wall());
     write(calls, object, patch).await.map(drop)
 }
 

@@ -61,13 +61,13 @@ impl Refusal {
         &self,
         status: &mut GracefulDeploymentStatus,
         read: &GracefulDeploymentStatus,
-        generation: Option<i64>,
+        (generation, now): (Option<i64>, Timestamp),
     ) -> Option<Event> {
         let message = &self.message;
         let mut set = |kind: &str, truth: &str, reason: Reason| {
             let mut known = read.conditions.iter();
             let before = known.find(|known| known.type_ == kind && known.status == truth);
-            let since = before.map_or_else(Timestamp::now, |known| known.last_transition_time.0);
+            let since = before.map_or(now, |known| known.last_transition_time.0);
             let condition = Condition {
                 type_: kind.into(),
                 status: truth.into(),
@@ -106,6 +106,8 @@ mod tests {
 
     use super::*;
     use crate::operator::error::Failure;
+
+    const NOW: (Option<i64>, Timestamp) = (None, Timestamp::UNIX_EPOCH);
 
     fn status(condition: &Value) -> GracefulDeploymentStatus {
         serde_json::from_value(json!({"conditions": [condition]})).unwrap()
@@ -148,7 +150,7 @@ mod tests {
     fn a_template_that_the_server_refuses_is_stalled() {
         let mut next = status(&condition("False", "RollingOut"));
         let refusal = Refusal::among(&[create(422)]).unwrap();
-        let event = refusal.show(&mut next, &GracefulDeploymentStatus::default(), None);
+        let event = refusal.show(&mut next, &GracefulDeploymentStatus::default(), NOW);
         assert_eq!(event.map(|event| event.reason), Some(Reason::FailedCreate));
         let expected = [
             ("Ready", "False", "InvalidSpec"),
@@ -165,9 +167,9 @@ mod tests {
             let planned = condition("False", "RollingOut");
             let refusal = Refusal::among(&[create(code)]).unwrap();
             let mut first = status(&planned);
-            refusal.show(&mut first, &GracefulDeploymentStatus::default(), None);
+            refusal.show(&mut first, &GracefulDeploymentStatus::default(), NOW);
             let mut second = status(&planned);
-            assert_eq!(refusal.show(&mut second, &first, None), None);
+            assert_eq!(refusal.show(&mut second, &first, NOW), None);
             assert_eq!(json!(first), json!(second));
         }
     }
@@ -178,7 +180,7 @@ mod tests {
             let refusal = Refusal::among(&[create(code)]);
             let mut read = status(&condition("False", "RollingOut"));
             let shown = refusal.as_ref().unwrap();
-            shown.show(&mut read, &GracefulDeploymentStatus::default(), None);
+            shown.show(&mut read, &GracefulDeploymentStatus::default(), NOW);
             assert_eq!(Refusal::shown(&read), refusal);
         }
     }

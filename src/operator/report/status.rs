@@ -119,7 +119,7 @@ fn difference(from: &Value, to: &Value) -> Value {
 
 /// The status of an object that this operator cannot read, of this very version of it: nothing is
 /// touched, and this says so.
-pub(super) fn unreadable(error: &str, metadata: &ObjectMeta) -> Value {
+pub(super) fn unreadable(error: &str, metadata: &ObjectMeta, now: Timestamp) -> Value {
     let message = format!("{UNREADABLE}: {error}");
     let generation = metadata.generation;
     let condition = |kind: &str, status: &str| Condition {
@@ -127,7 +127,7 @@ pub(super) fn unreadable(error: &str, metadata: &ObjectMeta) -> Value {
         status: status.into(),
         reason: Reason::InvalidSpec.as_str().into(),
         message: message.clone(),
-        last_transition_time: Time(Timestamp::now()),
+        last_transition_time: Time(now),
         observed_generation: generation,
     };
     let conditions = [
