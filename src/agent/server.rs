@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
@@ -41,6 +42,8 @@ pub struct Shared {
     pub kubelet: Option<IpAddr>,
     /// Connections accepted.
     pub accepted: u32,
+    /// Wakes the agent where a readiness probe has told it something new.
+    pub woken: Rc<Notify>,
 }
 
 /// Serves for ever.
@@ -91,8 +94,12 @@ fn respond(
     let is_probe = agent.is_some_and(|name| name.as_bytes().starts_with(b"kube-probe/"));
     let (status, kind, body) = answer(request.method(), request.uri().path(), shared);
     if is_probe && request.uri().path() == "/readyz" {
+        let before = (shared.kubelet, shared.told);
         shared.kubelet = Some(peer.to_canonical());
         shared.told |= status == StatusCode::SERVICE_UNAVAILABLE;
+        if before != (shared.kubelet, shared.told) {
+            shared.woken.notify_one();
+        }
     }
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
