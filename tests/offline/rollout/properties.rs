@@ -7,20 +7,13 @@ use graceful::api::v1alpha1::{DrainCause, DrainRecord};
 use graceful::rollout::{self, Action, Hold, Pod, ReplacementPolicy, Target, Withdrawal, plan};
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 use super::generators::observations;
 use super::judge::Judge;
 
 /// All together in well under a minute, unoptimised.
 const CASES: u32 = 12_000;
-
-fn cases() -> ProptestConfig {
-    ProptestConfig {
-        cases: CASES,
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..ProptestConfig::default()
-    }
-}
 
 fn demand(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise()) }
@@ -91,7 +84,7 @@ const FACTS: &[(&str, Fact)] = &[
 type Fact = fn(&Judge<'_>) -> Result<(), String>;
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(CASES))]
 
     #[test]
     fn every_plan_keeps_to_the_facts(seen in observations()) {
