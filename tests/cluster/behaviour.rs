@@ -1,0 +1,37 @@
+//! Deployment's behaviour, as scenarios that run against `apps/v1` Deployment and against
+//! GracefulDeployment. Deployment is the oracle: a scenario that it fails is wrong.
+
+mod bounds;
+mod drains;
+mod failing;
+mod ownership;
+mod paused;
+mod rollout;
+mod scale;
+
+/// Instantiates scenarios as tests: `both` on either arm, as `deployment::…` and `graceful::…`; one of
+/// the two where the other has no such behaviour.
+macro_rules! scenarios {
+    (@arm $module:ident $arm:ident: $($name:ident),* $(,)?) => {
+        mod $module {
+            use crate::world::{$arm, run};
+            $(
+                #[test]
+                fn $name() {
+                    run::<$arm, _>(stringify!($name), super::$name);
+                }
+            )*
+        }
+    };
+    (both: $($name:ident),* $(,)?) => {
+        scenarios! { both: $($name),*; deployment: }
+    };
+    (both: $($name:ident),* $(,)?; deployment: $($other:ident),* $(,)?) => {
+        scenarios! { @arm deployment Deployment: $($name,)* $($other),* }
+        scenarios! { @arm graceful Graceful: $($name),* }
+    };
+    (graceful: $($name:ident),* $(,)?) => {
+        scenarios! { @arm graceful Graceful: $($name),* }
+    };
+}
+use scenarios;
