@@ -7,6 +7,7 @@ mod caches;
 mod clock;
 mod echo;
 mod error;
+mod host;
 mod memory;
 mod metrics;
 mod preflight;
@@ -33,13 +34,15 @@ use tracing_subscriber::EnvFilter;
 
 pub use self::args::Args;
 use self::args::{Command, LogFormat, Run};
-use self::caches::Guarded;
+pub use self::caches::Guarded;
 use self::clock::Clock;
 use self::error::in_words;
+pub use self::host::Host;
 use self::memory::Memory;
 use self::metrics::Metrics;
 use self::reconcile::{Context, after_error, reconcile};
 use self::watch::Sync;
+pub use self::watch::{Watch, Watches};
 use crate::api::FIELD_MANAGER;
 
 /// Time that reconciles under way have to finish after SIGTERM: they are a few short calls, and
@@ -133,16 +136,19 @@ async fn operate(run: Run) -> Result<(), Fatal> {
     info!(address, version, "reached the API server");
 
     let (queue, changes) = mpsc::unbounded();
-    let caches = watch::start(&client, run.watch_namespace.as_deref(), &sync, &queue);
+    let watches = Watches::open(&client, run.watch_namespace.as_deref());
+    let caches = watch::start(watches, &sync, &queue);
     tokio::select! {
         () = caches.complete() => info!("caches are complete"),
         () = &mut stop => return Ok(()),
     }
+    let host: Arc<dyn Host> = Arc::new(host::System);
     let context = Context {
         client,
         caches,
         memory: Memory::default(),
-        clock: Clock::start(),
+        clock: Clock::start(host.clone()),
+        host,
         metrics,
         agent_image: run.agent_image,
         agent_pull_policy: run.agent_pull_policy.map(args::PullPolicy::as_str),
@@ -150,6 +156,28 @@ async fn operate(run: Run) -> Result<(), Fatal> {
     control(Arc::new(context), changes, run.concurrency, stop).await;
     info!("stopped");
     Ok(())
+}
+
+/// The operator in a cluster of somebody's making: all of it but the process, the connection and the
+/// server for probes and metrics. It runs until the future is dropped, which is how it is killed.
+///
+/// Must be polled on a tokio runtime: that is where its time comes from. What it spawns ends with the
+/// streams of `watches`.
+pub async fn live_in(client: Client, watches: Watches, host: Arc<dyn Host>, agent_image: &str) {
+    let (queue, changes) = mpsc::unbounded();
+    let caches = watch::start(watches, &Sync::default(), &queue);
+    caches.complete().await;
+    let context = Context {
+        client,
+        caches,
+        memory: Memory::default(),
+        clock: Clock::start(host.clone()),
+        host,
+        metrics: Arc::new(Metrics::new()),
+        agent_image: agent_image.into(),
+        agent_pull_policy: None,
+    };
+    control(Arc::new(context), changes, 1, std::future::pending()).await;
 }
 
 /// A client for the cluster that KUBECONFIG or the ServiceAccount names, and its address.

@@ -6,8 +6,9 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
-use futures::{Stream, StreamExt};
+use futures::stream::BoxStream;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -68,13 +69,39 @@ impl Sync {
 /// Where changes go: the names of the objects that they concern.
 pub(super) type Queue = UnboundedSender<ObjectRef<Guarded>>;
 
-/// Starts every watch.
-pub(super) fn start(
-    client: &Client,
-    namespace: Option<&str>,
-    sync: &Sync,
-    queue: &Queue,
-) -> Caches {
+/// The events of one kind.
+pub type Watch<K> = BoxStream<'static, watcher::Result<Event<K>>>;
+
+/// The events of every kind that is watched.
+#[expect(missing_docs, reason = "each is named after its kind")]
+pub struct Watches {
+    pub objects: Watch<Guarded>,
+    pub replica_sets: Watch<ReplicaSet>,
+    pub pods: Watch<Pod>,
+    pub services: Watch<Service>,
+    pub endpoint_slices: Watch<EndpointSlice>,
+    pub controller_revisions: Watch<PartialObjectMeta<ControllerRevision>>,
+}
+
+impl Watches {
+    /// The watches of a cluster, or of one namespace of it.
+    pub(super) fn open(client: &Client, namespace: Option<&str>) -> Self {
+        let all = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+        // Ours all have the label, and so have those of every Deployment: no label tells them apart.
+        let labelled = all.clone().labels(POD_TEMPLATE_HASH);
+        Self {
+            objects: watcher(api(client, namespace), all.clone()).boxed(),
+            replica_sets: watcher(api(client, namespace), all.clone()).boxed(),
+            pods: watcher(api(client, namespace), labelled).boxed(),
+            services: watcher(api(client, namespace), all.clone()).boxed(),
+            endpoint_slices: watcher(api(client, namespace), all.clone()).boxed(),
+            controller_revisions: watcher(api(client, namespace), all).boxed(),
+        }
+    }
+}
+
+/// Follows every watch.
+pub(super) fn start(watches: Watches, sync: &Sync, queue: &Queue) -> Caches {
     let (objects, objects_writer) = reflector::store();
     let (replica_sets, replica_sets_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
@@ -94,21 +121,20 @@ pub(super) fn start(
         sync: sync.clone(),
         queue: queue.clone(),
     };
-    let all = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
-    // Ours all have the label, and so have those of every Deployment: no label tells them apart.
-    let labelled = all.clone().labels(POD_TEMPLATE_HASH);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(OBJECTS, watch, objects_writer);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(REPLICA_SETS, watch, replica_sets_writer);
-    let watch = watcher(api(client, namespace), labelled);
-    follow.spawn(PODS, watch, pods_writer);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(SERVICES, watch, services_writer);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(ENDPOINT_SLICES, watch, endpoint_slices_writer);
-    let watch = watcher(api(client, namespace), all);
-    follow.spawn(CONTROLLER_REVISIONS, watch, controller_revisions_writer);
+    follow.spawn(OBJECTS, watches.objects, objects_writer);
+    follow.spawn(REPLICA_SETS, watches.replica_sets, replica_sets_writer);
+    follow.spawn(PODS, watches.pods, pods_writer);
+    follow.spawn(SERVICES, watches.services, services_writer);
+    follow.spawn(
+        ENDPOINT_SLICES,
+        watches.endpoint_slices,
+        endpoint_slices_writer,
+    );
+    follow.spawn(
+        CONTROLLER_REVISIONS,
+        watches.controller_revisions,
+        controller_revisions_writer,
+    );
     caches
 }
 
@@ -181,24 +207,16 @@ struct Follow {
 }
 
 impl Follow {
-    fn spawn<K>(
-        &self,
-        kind: Kind<K>,
-        stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-        writer: Writer<K>,
-    ) where
+    fn spawn<K>(&self, kind: Kind<K>, stream: Watch<K>, writer: Writer<K>)
+    where
         K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
     {
         self.sync.wait(kind.name, "not listed yet".into());
         tokio::spawn(self.clone().run(kind, stream, writer));
     }
 
-    async fn run<K>(
-        self,
-        kind: Kind<K>,
-        stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-        mut writer: Writer<K>,
-    ) where
+    async fn run<K>(self, kind: Kind<K>, stream: Watch<K>, mut writer: Writer<K>)
+    where
         K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
     {
         let store = writer.as_reader();
