@@ -1,13 +1,21 @@
 //! Deployment's behaviour, as scenarios that run against `apps/v1` Deployment and against
 //! GracefulDeployment. Deployment is the oracle: a scenario that it fails is wrong.
 
+mod availability;
 mod bounds;
 mod drains;
 mod failing;
+mod history;
 mod ownership;
 mod paused;
+mod recreate;
 mod rollout;
 mod scale;
+
+use std::time::Duration;
+
+/// For how long it is watched that something does not happen: several times what it would take.
+const WAIT: Duration = Duration::from_secs(5);
 
 /// Instantiates scenarios as tests: `both` on either arm, as `deployment::…` and `graceful::…`; one of
 /// the two where the other has no such behaviour.

@@ -1,5 +1,5 @@
-//! Everything that happens to the pods, ReplicaSets and the object of a namespace, from watches of its
-//! own. All three have their versions from one etcd, so that sorting by version gives the order in which
+//! Everything that happens to the pods, ReplicaSets, EndpointSlices and the object of a namespace, from
+//! watches of its own. All have their versions from one etcd, so that sorting by version gives the order in which
 //! it happened, across kinds: bounds are judged on every state there was, not on samples.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::DynamicObject;
 use kube::core::ApiResource;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -34,6 +35,7 @@ pub(crate) enum Kind {
     Object,
     ReplicaSet,
     Pod,
+    EndpointSlice,
 }
 
 /// The state at one moment.
@@ -42,6 +44,7 @@ pub(crate) struct Now {
     pub(crate) object: Option<Arc<Value>>,
     pub(crate) replica_sets: BTreeMap<String, Arc<Value>>,
     pub(crate) pods: BTreeMap<String, Arc<Value>>,
+    pub(crate) endpoint_slices: BTreeMap<String, Arc<Value>>,
 }
 
 #[derive(Default)]
@@ -73,6 +76,8 @@ impl Trail {
         follow(Kind::Object, A::resource()).await;
         follow(Kind::ReplicaSet, ApiResource::erase::<ReplicaSet>(&())).await;
         follow(Kind::Pod, ApiResource::erase::<Pod>(&())).await;
+        let slices = ApiResource::erase::<EndpointSlice>(&());
+        follow(Kind::EndpointSlice, slices).await;
         trail
     }
 
@@ -166,6 +171,7 @@ impl Trail {
                 (Some(object), Kind::Pod) => pod_in_words(object),
                 (Some(object), Kind::ReplicaSet) => set_in_words(object),
                 (Some(object), Kind::Object) => object_in_words(object),
+                (Some(object), Kind::EndpointSlice) => object["endpoints"].to_string(),
             };
             let _ = writeln!(text, "{version} {:?} {name}: {what}", change.kind);
         }
@@ -217,6 +223,7 @@ impl Now {
             }
             Kind::ReplicaSet => &mut self.replica_sets,
             Kind::Pod => &mut self.pods,
+            Kind::EndpointSlice => &mut self.endpoint_slices,
         };
         match change.object {
             Some(object) => map.insert(change.name, object),
