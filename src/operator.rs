@@ -14,6 +14,7 @@ mod prune;
 mod reconcile;
 mod report;
 mod server;
+mod strays;
 mod watch;
 
 use std::future::Future;
@@ -133,11 +134,15 @@ async fn operate(run: Run) -> Result<(), Fatal> {
     info!(address, version, "reached the API server");
 
     let (queue, changes) = mpsc::unbounded();
-    let caches = watch::start(&client, run.watch_namespace.as_deref(), &sync, &queue);
+    let (strays, found) = strays::channel();
+    let namespace = run.watch_namespace.as_deref();
+    let caches = watch::start(&client, namespace, &sync, &queue, strays);
     tokio::select! {
         () = caches.complete() => info!("caches are complete"),
         () = &mut stop => return Ok(()),
     }
+    let clean = strays::clean(client.clone(), caches.clone(), metrics.clone(), found);
+    tokio::spawn(clean);
     let context = Context {
         client,
         caches,

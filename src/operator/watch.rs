@@ -1,13 +1,14 @@
 //! The watches: each fills one store and names the GracefulDeployments that a change concerns.
 //! Decides nothing; an object that cannot be read stops no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
-use futures::{Stream, StreamExt};
+use futures::stream::BoxStream;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -17,13 +18,16 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Config, Event, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::caches::{Caches, Guarded};
 use super::preflight;
 use super::prune::{self, Prune};
-use crate::api::POD_TEMPLATE_HASH;
+use super::strays::Strays;
+use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
 
 /// Objects of one page of a list. Small, because a page is decoded whole before it is pruned: with
 /// 500 pods of 10 kB each the heap would grow by more than the operator needs ever after.
@@ -74,6 +78,7 @@ pub(super) fn start(
     namespace: Option<&str>,
     sync: &Sync,
     queue: &Queue,
+    strays: Strays,
 ) -> Caches {
     let (objects, objects_writer) = reflector::store();
     let (replica_sets, replica_sets_writer) = reflector::store();
@@ -93,65 +98,90 @@ pub(super) fn start(
         caches: caches.clone(),
         sync: sync.clone(),
         queue: queue.clone(),
+        adoption: Arc::new(Notify::new()),
+        strays,
     };
-    let all = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
-    // Ours all have the label, and so have those of every Deployment: no label tells them apart.
-    let labelled = all.clone().labels(POD_TEMPLATE_HASH);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(OBJECTS, watch, objects_writer);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(REPLICA_SETS, watch, replica_sets_writer);
-    let watch = watcher(api(client, namespace), labelled);
-    follow.spawn(PODS, watch, pods_writer);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(SERVICES, watch, services_writer);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(ENDPOINT_SLICES, watch, endpoint_slices_writer);
-    let watch = watcher(api(client, namespace), all);
-    follow.spawn(CONTROLLER_REVISIONS, watch, controller_revisions_writer);
+    let from = (client, namespace);
+    follow.spawn(OBJECTS, from, objects_writer);
+    follow.spawn(REPLICA_SETS, from, replica_sets_writer);
+    follow.spawn(PODS, from, pods_writer);
+    follow.spawn(SERVICES, from, services_writer);
+    follow.spawn(ENDPOINT_SLICES, from, endpoint_slices_writer);
+    follow.spawn(CONTROLLER_REVISIONS, from, controller_revisions_writer);
     caches
+}
+
+fn all(_: &Caches) -> Config {
+    Config::default().page_size(PAGE).timeout(WATCH_SECONDS)
+}
+
+/// Ours all have the label, and so have those of every Deployment: no label tells them apart. Pods of an
+/// adopted ReplicaSet may have none; as long as there is such a one, all pods are watched.
+fn labelled(caches: &Caches) -> Config {
+    match caches.adopted() {
+        (_, true) => all(caches),
+        (_, false) => all(caches).labels(POD_TEMPLATE_HASH),
+    }
 }
 
 const OBJECTS: Kind<Guarded> = Kind {
     name: "GracefulDeployments",
     prune: prune::object,
+    select: all,
+    heeds_adoption: false,
     is_same: |_, _| false,
     concerns: |_, object| vec![ObjectRef::from_obj(object)],
+    then: |_, _, _| {},
 };
 
 const REPLICA_SETS: Kind<ReplicaSet> = Kind {
     name: "ReplicaSets",
     prune: prune::replica_set,
+    select: all,
+    heeds_adoption: false,
     is_same: |_, _| false,
-    concerns: |_, set| Caches::owner_of_set(set).into_iter().collect(),
+    concerns: Caches::claimants,
+    then: Follow::note_replica_set,
 };
 
 const PODS: Kind<Pod> = Kind {
     name: "Pods",
     prune: prune::pod,
+    select: labelled,
+    heeds_adoption: true,
     is_same: |_, _| false,
     concerns: |caches, pod| caches.owner_of_pod(pod).into_iter().collect(),
+    then: Follow::note_pod,
 };
 
 const SERVICES: Kind<Service> = Kind {
     name: "Services",
     prune: prune::service,
+    select: all,
+    heeds_adoption: false,
     is_same: |old, new| old == new,
     concerns: |caches, service| caches.neighbours(service.metadata.namespace.as_deref()),
+    then: |_, _, _| {},
 };
 
 const ENDPOINT_SLICES: Kind<EndpointSlice> = Kind {
     name: "EndpointSlices",
     prune: prune::endpoint_slice,
+    select: all,
+    heeds_adoption: false,
     is_same: |old, new| old == new,
     concerns: Caches::named_by,
+    then: |_, _, _| {},
 };
 
 const CONTROLLER_REVISIONS: Kind<PartialObjectMeta<ControllerRevision>> = Kind {
     name: "ControllerRevisions",
     prune: prune::controller_revision,
+    select: all,
+    heeds_adoption: false,
     is_same: |old, new| old.metadata.uid == new.metadata.uid,
     concerns: |caches, record| caches.owner_of_record(record).into_iter().collect(),
+    then: |_, _, _| {},
 };
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -165,12 +195,18 @@ where
 }
 
 /// What is particular to the watch of one kind.
-struct Kind<K> {
+struct Kind<K: 'static> {
     name: &'static str,
     prune: Prune<K>,
+    /// What is watched, by what is known when the watch begins.
+    select: fn(&Caches) -> Config,
+    /// What is kept depends on who was adopted.
+    heeds_adoption: bool,
     /// A change from one to the other means nothing to any decision.
     is_same: fn(&K, &K) -> bool,
     concerns: fn(&Caches, &K) -> Vec<ObjectRef<Guarded>>,
+    /// What follows from an event besides a look at what it concerns, given what was known before.
+    then: fn(&Follow, &Event<K>, Option<&K>),
 }
 
 #[derive(Clone)]
@@ -178,55 +214,119 @@ struct Follow {
     caches: Caches,
     sync: Sync,
     queue: Queue,
+    /// A ReplicaSet was adopted: its pods may be none that were looked at.
+    adoption: Arc<Notify>,
+    strays: Strays,
 }
 
 impl Follow {
-    fn spawn<K>(
-        &self,
-        kind: Kind<K>,
-        stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-        writer: Writer<K>,
-    ) where
-        K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
+    fn spawn<K>(&self, kind: Kind<K>, from: (&Client, Option<&str>), writer: Writer<K>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: DeserializeOwned + Clone + Debug + Send + std::marker::Sync + 'static,
     {
         self.sync.wait(kind.name, "not listed yet".into());
-        tokio::spawn(self.clone().run(kind, stream, writer));
+        let api: Api<K> = api(from.0, from.1);
+        let open = move |config| watcher(api.clone(), config).default_backoff().boxed();
+        tokio::spawn(self.clone().run(kind, open, writer));
     }
 
     async fn run<K>(
         self,
         kind: Kind<K>,
-        stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+        open: impl Fn(Config) -> BoxStream<'static, watcher::Result<Event<K>>> + Send,
         mut writer: Writer<K>,
     ) where
         K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
     {
-        let store = writer.as_reader();
-        let mut stream = pin!(stream.default_backoff());
-        while let Some(event) = stream.next().await {
-            let event = match event {
-                Ok(event) => event,
-                Err(error) => {
-                    self.complain(kind.name, &error);
-                    continue;
-                }
-            };
-            let Some(event) = pruned(event, kind.prune) else {
-                continue;
-            };
-            let concerned = self.concerned(&kind, &store, &event);
-            writer.apply_watcher_event(&event);
-            if matches!(event, Event::InitDone) {
-                self.sync.done(kind.name);
-                // What vanished while nobody watched is named by no event.
-                for object in self.caches.objects.state() {
-                    self.tell(ObjectRef::from_obj(object.as_ref()));
-                }
+        loop {
+            if kind.heeds_adoption {
+                // An error says that the watch has ended, which it does with the process alone.
+                let _ = self.caches.replica_sets.wait_until_ready().await;
             }
-            for object in concerned {
-                self.tell(object);
+            let mut outdated = pin!(self.outdated(kind.heeds_adoption, self.caches.adopted()));
+            let mut stream = open((kind.select)(&self.caches));
+            loop {
+                tokio::select! {
+                    event = stream.next() => match event {
+                        Some(event) => self.take(&kind, event, &mut writer),
+                        None => return,
+                    },
+                    () = &mut outdated => break,
+                }
             }
         }
+    }
+
+    /// Resolves when what is kept is more than what this watch began with.
+    async fn outdated(&self, heeds: bool, begun: (BTreeSet<String>, bool)) {
+        if !heeds {
+            return std::future::pending().await;
+        }
+        loop {
+            self.adoption.notified().await;
+            let (adopted, is_wide) = self.caches.adopted();
+            if is_wide && !begun.1 || !adopted.is_subset(&begun.0) {
+                return debug!("looks at all pods again for those that were adopted");
+            }
+        }
+    }
+
+    /// Tells the watch of pods of an adoption, and looks for marks on the pods of a ReplicaSet that is
+    /// ours no longer. Those of one that was deleted are the garbage collector's.
+    fn note_replica_set(&self, event: &Event<ReplicaSet>, before: Option<&ReplicaSet>) {
+        let set = match event {
+            Event::InitDone => return self.adoption.notify_one(),
+            Event::Apply(set) | Event::Delete(set) => set,
+            Event::Init | Event::InitApply(_) => return,
+        };
+        if set.annotations().contains_key(ADOPTED) {
+            self.adoption.notify_one();
+        }
+        let was_ours = before.is_some_and(|set| Caches::owner_of_set(set).is_some());
+        if was_ours && Caches::owner_of_set(set).is_none() {
+            self.strays.search(&self.caches);
+        }
+    }
+
+    /// Looks for marks on pods that are nobody's, once it is known whose they are.
+    fn note_pod(&self, event: &Event<Pod>, _: Option<&Pod>) {
+        match event {
+            Event::InitDone => self.strays.search(&self.caches),
+            Event::Apply(pod) => self.strays.consider(pod, &self.caches),
+            Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
+        }
+    }
+
+    fn take<K>(&self, kind: &Kind<K>, event: watcher::Result<Event<K>>, writer: &mut Writer<K>)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug,
+    {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return self.complain(kind.name, &error),
+        };
+        let Some(event) = pruned(event, kind.prune, &self.caches) else {
+            return;
+        };
+        let store = writer.as_reader();
+        let concerned = self.concerned(kind, &store, &event);
+        let before = match &event {
+            Event::Apply(new) | Event::Delete(new) => store.get(&ObjectRef::from_obj(new)),
+            _ => None,
+        };
+        writer.apply_watcher_event(&event);
+        if matches!(event, Event::InitDone) {
+            self.sync.done(kind.name);
+            // What vanished while nobody watched is named by no event.
+            for object in self.caches.objects.state() {
+                self.tell(ObjectRef::from_obj(object.as_ref()));
+            }
+        }
+        for object in concerned {
+            self.tell(object);
+        }
+        (kind.then)(self, &event, before.as_deref());
     }
 
     fn concerned<K>(
@@ -277,16 +377,18 @@ impl Follow {
 const GONE: u16 = 410;
 
 /// What is kept of an event; an object that is kept no longer is as good as deleted.
-fn pruned<K>(event: Event<K>, prune: Prune<K>) -> Option<Event<K>> {
+fn pruned<K>(event: Event<K>, prune: Prune<K>, caches: &Caches) -> Option<Event<K>> {
     match event {
-        Event::Apply(mut object) => Some(if prune(&mut object) {
+        Event::Apply(mut object) => Some(if prune(&mut object, caches) {
             Event::Apply(object)
         } else {
             Event::Delete(object)
         }),
-        Event::InitApply(mut object) => prune(&mut object).then_some(Event::InitApply(object)),
+        Event::InitApply(mut object) => {
+            prune(&mut object, caches).then_some(Event::InitApply(object))
+        }
         Event::Delete(mut object) => {
-            prune(&mut object);
+            prune(&mut object, caches);
             Some(Event::Delete(object))
         }
         marker @ (Event::Init | Event::InitDone) => Some(marker),
