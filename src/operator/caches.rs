@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Resource;
 use kube::ResourceExt;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -16,7 +17,7 @@ use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
 use crate::observe::{Objects, matches};
 
 /// A GracefulDeployment, or what is wrong with one that cannot be read.
-pub(super) type Guarded = DeserializeGuard<GracefulDeployment>;
+pub type Guarded = DeserializeGuard<GracefulDeployment>;
 
 /// One store for each kind that is watched.
 #[derive(Clone)]
@@ -36,7 +37,7 @@ impl Caches {
         let namespace = object.namespace();
         let uid = object.uid().unwrap_or_default();
         let is_near = |other: &Option<String>| *other == namespace;
-        let replica_sets = self.replica_sets.state_filter(|set| {
+        let replica_sets = sorted(&self.replica_sets, |set| {
             is_near(&set.metadata.namespace)
                 && controller(&set.metadata).is_none_or(|owner| owner.uid == uid)
         });
@@ -46,20 +47,20 @@ impl Caches {
         let sets: Vec<_> = own.filter_map(|set| set.uid()).collect();
         Objects {
             object,
-            pods: self.pods.state_filter(|pod| {
+            pods: sorted(&self.pods, |pod| {
                 is_near(&pod.metadata.namespace)
                     && controller(&pod.metadata).is_some_and(|owner| sets.contains(&owner.uid))
             }),
             replica_sets,
-            services: self
-                .services
-                .state_filter(|service| is_near(&service.metadata.namespace)),
-            endpoint_slices: self
-                .endpoint_slices
-                .state_filter(|slice| is_near(&slice.metadata.namespace)),
-            controller_revisions: self
-                .controller_revisions
-                .state_filter(|revision| is_near(&revision.metadata.namespace)),
+            services: sorted(&self.services, |service| {
+                is_near(&service.metadata.namespace)
+            }),
+            endpoint_slices: sorted(&self.endpoint_slices, |slice| {
+                is_near(&slice.metadata.namespace)
+            }),
+            controller_revisions: sorted(&self.controller_revisions, |revision| {
+                is_near(&revision.metadata.namespace)
+            }),
         }
     }
 
@@ -121,7 +122,7 @@ impl Caches {
     /// Every object of a Service's namespace: which of them it selects is for `observe` to say.
     pub(super) fn neighbours(&self, namespace: Option<&str>) -> Vec<ObjectRef<Guarded>> {
         self.objects
-            .state_filter(|object| kube::Resource::meta(object).namespace.as_deref() == namespace)
+            .state_filter(|object| object.meta().namespace.as_deref() == namespace)
             .iter()
             .map(|object| ObjectRef::from_obj(object.as_ref()))
             .collect()
@@ -156,4 +157,14 @@ impl Caches {
             self.controller_revisions.wait_until_ready(),
         );
     }
+}
+
+/// By name, so that what is the same is seen the same: a store has an order of its own in each process.
+fn sorted<K>(store: &Store<K>, is_wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    let mut found = store.state_filter(is_wanted);
+    found.sort_unstable_by(|a, b| a.meta().name.cmp(&b.meta().name));
+    found
 }

@@ -3,26 +3,25 @@
 //! the API has and not by what this process saw, so that it works for what happened while no operator
 //! was there, too. No drain is ended here that an object remembers.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures::{FutureExt, StreamExt};
-use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 use kube::api::Patch;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Client};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::act::{Calls, cancel_drain, patch_params};
 use super::caches::Caches;
 use super::error::{Failure, in_words};
-use super::metrics::Metrics;
 use super::prune::{controller, is_marked, is_object};
+use super::reconcile::Context;
 use crate::rollout;
 
 /// For so long it may only seem that a pod is nobody's: one watch is ahead of another, or a ReplicaSet
@@ -69,12 +68,9 @@ fn may_be_stray(pod: &Pod, caches: &Caches) -> bool {
 }
 
 /// Cleans what is found, for as long as the process lives.
-pub(super) async fn clean(client: Client, caches: Caches, metrics: Arc<Metrics>, mut found: Found) {
-    let calls = Calls {
-        client: &client,
-        metrics: &metrics,
-    };
-    let mut left: HashSet<ObjectRef<Pod>> = HashSet::new();
+pub(super) async fn clean(context: &Context, mut found: Found) -> Infallible {
+    let calls = context.calls();
+    let mut left = BTreeMap::new();
     loop {
         let next = if left.is_empty() {
             found.next().await
@@ -82,33 +78,39 @@ pub(super) async fn clean(client: Client, caches: Caches, metrics: Arc<Metrics>,
             timeout(AGAIN, found.next()).await.unwrap_or_default()
         };
         if next.is_none() && left.is_empty() {
-            return;
+            // The watches have ended: there is nothing more to find.
+            return std::future::pending().await;
         }
-        left.extend(next);
+        left.extend(next.map(keyed));
         sleep(PATIENCE).await;
         while let Ok(more) = found.try_recv() {
-            left.insert(more);
+            left.extend([keyed(more)]);
         }
-        for key in std::mem::take(&mut left) {
-            let pod = caches.pods.get(&key);
-            let Some(pod) = pod.filter(|pod| may_be_stray(pod, &caches)) else {
+        for (key, pod) in std::mem::take(&mut left) {
+            let seen = context.caches.pods.get(&pod);
+            let Some(seen) = seen.filter(|pod| may_be_stray(pod, &context.caches)) else {
                 continue;
             };
-            match unmark(&calls, &pod).await {
+            match unmark(&calls, &seen).await {
                 // Whoever changed it made an event of it.
                 Ok(()) => {}
                 Err(failure) if failure.is_outdated() => {}
                 Err(failure) => {
                     let error = in_words(&failure);
                     warn!(
-                        pod = key.name,
+                        pod = pod.name,
                         error, "a pod of nobody keeps its marks for now"
                     );
-                    left.insert(key);
+                    left.insert(key, pod);
                 }
             }
         }
     }
+}
+
+/// In an order that is the same in every process.
+fn keyed(pod: ObjectRef<Pod>) -> ((Option<String>, String), ObjectRef<Pod>) {
+    ((pod.namespace.clone(), pod.name.clone()), pod)
 }
 
 async fn unmark(calls: &Calls<'_>, pod: &Pod) -> Result<(), Failure> {
@@ -120,7 +122,7 @@ async fn unmark(calls: &Calls<'_>, pod: &Pod) -> Result<(), Failure> {
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
     };
-    let patch = Patch::Merge(cancel_drain(&seen, pod, Timestamp::now()));
+    let patch = Patch::Merge(cancel_drain(&seen, pod, calls.clock.read().now));
     let params = patch_params();
     let api: Api<Pod> = namespaced(calls, pod);
     let patched = api.patch_metadata(&seen.name, &params, &patch);

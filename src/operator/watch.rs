@@ -1,7 +1,7 @@
 //! The watches: each fills one store and names the GracefulDeployments that a change concerns.
 //! Decides nothing; an object that cannot be read stops no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,14 +19,13 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
 use tracing::{debug, warn};
 
+use super::adoption::Adoption;
 use super::caches::{Caches, Guarded};
 use super::preflight;
 use super::prune::{self, Prune};
-use super::strays::Strays;
+use super::strays::{self, Found, Strays};
 use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
 
 /// Objects of one page of a list. Small, because a page is decoded whole before it is pruned: with
@@ -72,14 +71,49 @@ impl Sync {
 /// Where changes go: the names of the objects that they concern.
 pub(super) type Queue = UnboundedSender<ObjectRef<Guarded>>;
 
-/// Starts every watch.
+/// The events of one kind.
+pub type Watch<K> = BoxStream<'static, watcher::Result<Event<K>>>;
+
+/// The events of every kind that is watched.
+#[expect(missing_docs, reason = "each is named after its kind")]
+pub struct Watches {
+    pub objects: Watch<Guarded>,
+    pub replica_sets: Watch<ReplicaSet>,
+    pub pods: Watch<Pod>,
+    pub services: Watch<Service>,
+    pub endpoint_slices: Watch<EndpointSlice>,
+    pub controller_revisions: Watch<PartialObjectMeta<ControllerRevision>>,
+}
+
+impl Watches {
+    /// The watches of a cluster, or of one namespace of it.
+    pub(super) fn open(client: &Client, namespace: Option<&str>, adoption: &Adoption) -> Self {
+        let all = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+        // Ours all have the label, and so have those of every Deployment: no label tells them apart.
+        let labelled = all.clone().labels(POD_TEMPLATE_HASH);
+        let (pods, any) = (api(client, namespace), all.clone());
+        let pods = move |is_wide: bool| {
+            let config = if is_wide { &any } else { &labelled };
+            watcher(Api::clone(&pods), config.clone()).boxed()
+        };
+        Self {
+            objects: watcher(api(client, namespace), all.clone()).boxed(),
+            replica_sets: watcher(api(client, namespace), all.clone()).boxed(),
+            pods: adoption.follow(pods),
+            services: watcher(api(client, namespace), all.clone()).boxed(),
+            endpoint_slices: watcher(api(client, namespace), all.clone()).boxed(),
+            controller_revisions: watcher(api(client, namespace), all).boxed(),
+        }
+    }
+}
+
+/// Follows every watch. Returns what they fill, and the pods that may be nobody's.
 pub(super) fn start(
-    client: &Client,
-    namespace: Option<&str>,
+    watches: Watches,
     sync: &Sync,
     queue: &Queue,
-    strays: Strays,
-) -> Caches {
+    adoption: Adoption,
+) -> (Caches, Found) {
     let (objects, objects_writer) = reflector::store();
     let (replica_sets, replica_sets_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
@@ -94,41 +128,34 @@ pub(super) fn start(
         endpoint_slices,
         controller_revisions,
     };
+    let (strays, found) = strays::channel();
     let follow = Follow {
         caches: caches.clone(),
         sync: sync.clone(),
         queue: queue.clone(),
-        adoption: Arc::new(Notify::new()),
+        adoption,
         strays,
     };
-    let from = (client, namespace);
-    follow.spawn(OBJECTS, from, objects_writer);
-    follow.spawn(REPLICA_SETS, from, replica_sets_writer);
-    follow.spawn(PODS, from, pods_writer);
-    follow.spawn(SERVICES, from, services_writer);
-    follow.spawn(ENDPOINT_SLICES, from, endpoint_slices_writer);
-    follow.spawn(CONTROLLER_REVISIONS, from, controller_revisions_writer);
-    caches
-}
-
-fn all(_: &Caches) -> Config {
-    Config::default().page_size(PAGE).timeout(WATCH_SECONDS)
-}
-
-/// Ours all have the label, and so have those of every Deployment: no label tells them apart. Pods of an
-/// adopted ReplicaSet may have none; as long as there is such a one, all pods are watched.
-fn labelled(caches: &Caches) -> Config {
-    match caches.adopted() {
-        (_, true) => all(caches),
-        (_, false) => all(caches).labels(POD_TEMPLATE_HASH),
-    }
+    follow.spawn(OBJECTS, watches.objects, objects_writer);
+    follow.spawn(REPLICA_SETS, watches.replica_sets, replica_sets_writer);
+    follow.spawn(PODS, watches.pods, pods_writer);
+    follow.spawn(SERVICES, watches.services, services_writer);
+    follow.spawn(
+        ENDPOINT_SLICES,
+        watches.endpoint_slices,
+        endpoint_slices_writer,
+    );
+    follow.spawn(
+        CONTROLLER_REVISIONS,
+        watches.controller_revisions,
+        controller_revisions_writer,
+    );
+    (caches, found)
 }
 
 const OBJECTS: Kind<Guarded> = Kind {
     name: "GracefulDeployments",
     prune: prune::object,
-    select: all,
-    heeds_adoption: false,
     is_same: |_, _| false,
     concerns: |_, object| vec![ObjectRef::from_obj(object)],
     then: |_, _, _| {},
@@ -137,8 +164,6 @@ const OBJECTS: Kind<Guarded> = Kind {
 const REPLICA_SETS: Kind<ReplicaSet> = Kind {
     name: "ReplicaSets",
     prune: prune::replica_set,
-    select: all,
-    heeds_adoption: false,
     is_same: |_, _| false,
     concerns: Caches::claimants,
     then: Follow::note_replica_set,
@@ -147,8 +172,6 @@ const REPLICA_SETS: Kind<ReplicaSet> = Kind {
 const PODS: Kind<Pod> = Kind {
     name: "Pods",
     prune: prune::pod,
-    select: labelled,
-    heeds_adoption: true,
     is_same: |_, _| false,
     concerns: |caches, pod| caches.owner_of_pod(pod).into_iter().collect(),
     then: Follow::note_pod,
@@ -157,8 +180,6 @@ const PODS: Kind<Pod> = Kind {
 const SERVICES: Kind<Service> = Kind {
     name: "Services",
     prune: prune::service,
-    select: all,
-    heeds_adoption: false,
     is_same: |old, new| old == new,
     concerns: |caches, service| caches.neighbours(service.metadata.namespace.as_deref()),
     then: |_, _, _| {},
@@ -167,8 +188,6 @@ const SERVICES: Kind<Service> = Kind {
 const ENDPOINT_SLICES: Kind<EndpointSlice> = Kind {
     name: "EndpointSlices",
     prune: prune::endpoint_slice,
-    select: all,
-    heeds_adoption: false,
     is_same: |old, new| old == new,
     concerns: Caches::named_by,
     then: |_, _, _| {},
@@ -177,8 +196,6 @@ const ENDPOINT_SLICES: Kind<EndpointSlice> = Kind {
 const CONTROLLER_REVISIONS: Kind<PartialObjectMeta<ControllerRevision>> = Kind {
     name: "ControllerRevisions",
     prune: prune::controller_revision,
-    select: all,
-    heeds_adoption: false,
     is_same: |old, new| old.metadata.uid == new.metadata.uid,
     concerns: |caches, record| caches.owner_of_record(record).into_iter().collect(),
     then: |_, _, _| {},
@@ -195,13 +212,9 @@ where
 }
 
 /// What is particular to the watch of one kind.
-struct Kind<K: 'static> {
+struct Kind<K> {
     name: &'static str,
     prune: Prune<K>,
-    /// What is watched, by what is known when the watch begins.
-    select: fn(&Caches) -> Config,
-    /// What is kept depends on who was adopted.
-    heeds_adoption: bool,
     /// A change from one to the other means nothing to any decision.
     is_same: fn(&K, &K) -> bool,
     concerns: fn(&Caches, &K) -> Vec<ObjectRef<Guarded>>,
@@ -214,74 +227,71 @@ struct Follow {
     caches: Caches,
     sync: Sync,
     queue: Queue,
-    /// A ReplicaSet was adopted: its pods may be none that were looked at.
-    adoption: Arc<Notify>,
+    adoption: Adoption,
     strays: Strays,
 }
 
 impl Follow {
-    fn spawn<K>(&self, kind: Kind<K>, from: (&Client, Option<&str>), writer: Writer<K>)
+    fn spawn<K>(&self, kind: Kind<K>, stream: Watch<K>, writer: Writer<K>)
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-        K: DeserializeOwned + Clone + Debug + Send + std::marker::Sync + 'static,
-    {
-        self.sync.wait(kind.name, "not listed yet".into());
-        let api: Api<K> = api(from.0, from.1);
-        let open = move |config| watcher(api.clone(), config).default_backoff().boxed();
-        tokio::spawn(self.clone().run(kind, open, writer));
-    }
-
-    async fn run<K>(
-        self,
-        kind: Kind<K>,
-        open: impl Fn(Config) -> BoxStream<'static, watcher::Result<Event<K>>> + Send,
-        mut writer: Writer<K>,
-    ) where
         K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
     {
-        loop {
-            if kind.heeds_adoption {
-                // An error says that the watch has ended, which it does with the process alone.
-                let _ = self.caches.replica_sets.wait_until_ready().await;
-            }
-            let mut outdated = pin!(self.outdated(kind.heeds_adoption, self.caches.adopted()));
-            let mut stream = open((kind.select)(&self.caches));
-            loop {
-                tokio::select! {
-                    event = stream.next() => match event {
-                        Some(event) => self.take(&kind, event, &mut writer),
-                        None => return,
-                    },
-                    () = &mut outdated => break,
+        self.sync.wait(kind.name, "not listed yet".into());
+        tokio::spawn(self.clone().run(kind, stream, writer));
+    }
+
+    async fn run<K>(self, kind: Kind<K>, stream: Watch<K>, mut writer: Writer<K>)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
+    {
+        if kind.name == PODS.name {
+            // Which pods are kept depends on whose they are. An error says that the watch has ended,
+            // which it does with the process alone.
+            let _ = self.caches.replica_sets.wait_until_ready().await;
+        }
+        let store = writer.as_reader();
+        let mut stream = pin!(stream.default_backoff());
+        while let Some(event) = stream.next().await {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    self.complain(kind.name, &error);
+                    continue;
+                }
+            };
+            let Some(event) = pruned(event, kind.prune, &self.caches) else {
+                continue;
+            };
+            let concerned = self.concerned(&kind, &store, &event);
+            let before = match &event {
+                Event::Apply(new) | Event::Delete(new) => store.get(&ObjectRef::from_obj(new)),
+                _ => None,
+            };
+            writer.apply_watcher_event(&event);
+            if matches!(event, Event::InitDone) {
+                self.sync.done(kind.name);
+                // What vanished while nobody watched is named by no event.
+                for object in self.caches.objects.state() {
+                    self.tell(ObjectRef::from_obj(object.as_ref()));
                 }
             }
-        }
-    }
-
-    /// Resolves when what is kept is more than what this watch began with.
-    async fn outdated(&self, heeds: bool, begun: (BTreeSet<String>, bool)) {
-        if !heeds {
-            return std::future::pending().await;
-        }
-        loop {
-            self.adoption.notified().await;
-            let (adopted, is_wide) = self.caches.adopted();
-            if is_wide && !begun.1 || !adopted.is_subset(&begun.0) {
-                return debug!("looks at all pods again for those that were adopted");
+            for object in concerned {
+                self.tell(object);
             }
+            (kind.then)(&self, &event, before.as_deref());
         }
     }
 
-    /// Tells the watch of pods of an adoption, and looks for marks on the pods of a ReplicaSet that is
-    /// ours no longer. Those of one that was deleted are the garbage collector's.
+    /// Looks for adopted ReplicaSets, and for marks on the pods of those that are ours no longer. Pods of
+    /// one that was deleted are the garbage collector's.
     fn note_replica_set(&self, event: &Event<ReplicaSet>, before: Option<&ReplicaSet>) {
         let set = match event {
-            Event::InitDone => return self.adoption.notify_one(),
+            Event::InitDone => return self.adoption.heed(&self.caches),
             Event::Apply(set) | Event::Delete(set) => set,
             Event::Init | Event::InitApply(_) => return,
         };
         if set.annotations().contains_key(ADOPTED) {
-            self.adoption.notify_one();
+            self.adoption.heed(&self.caches);
         }
         let was_ours = before.is_some_and(|set| Caches::owner_of_set(set).is_some());
         if was_ours && Caches::owner_of_set(set).is_none() {
@@ -296,37 +306,6 @@ impl Follow {
             Event::Apply(pod) => self.strays.consider(pod, &self.caches),
             Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
         }
-    }
-
-    fn take<K>(&self, kind: &Kind<K>, event: watcher::Result<Event<K>>, writer: &mut Writer<K>)
-    where
-        K: Resource<DynamicType = ()> + Clone + Debug,
-    {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => return self.complain(kind.name, &error),
-        };
-        let Some(event) = pruned(event, kind.prune, &self.caches) else {
-            return;
-        };
-        let store = writer.as_reader();
-        let concerned = self.concerned(kind, &store, &event);
-        let before = match &event {
-            Event::Apply(new) | Event::Delete(new) => store.get(&ObjectRef::from_obj(new)),
-            _ => None,
-        };
-        writer.apply_watcher_event(&event);
-        if matches!(event, Event::InitDone) {
-            self.sync.done(kind.name);
-            // What vanished while nobody watched is named by no event.
-            for object in self.caches.objects.state() {
-                self.tell(ObjectRef::from_obj(object.as_ref()));
-            }
-        }
-        for object in concerned {
-            self.tell(object);
-        }
-        (kind.then)(self, &event, before.as_deref());
     }
 
     fn concerned<K>(

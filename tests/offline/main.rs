@@ -8,3 +8,4 @@ mod generated;
 mod inject;
 mod readme;
 mod rollout;
+mod safety;
