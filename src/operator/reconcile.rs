@@ -204,7 +204,7 @@ struct Recalled {
 }
 
 impl Context {
-    fn calls(&self) -> Calls<'_> {
+    pub(super) fn calls(&self) -> Calls<'_> {
         Calls {
             client: &self.client,
             metrics: &self.metrics,

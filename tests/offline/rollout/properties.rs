@@ -37,6 +37,8 @@ fn written(action: &Action) -> (&'static str, &str) {
         Action::RecordRevision { replica_set, .. } => ("ControllerRevision", &replica_set.name),
         Action::RefreshReplicaSet { replica_set, .. }
         | Action::ConfigureReplicaSet { replica_set }
+        | Action::AdoptReplicaSet { replica_set }
+        | Action::ReleaseReplicaSet { replica_set }
         | Action::ScaleReplicaSet { replica_set, .. }
         | Action::DeleteReplicaSet { replica_set } => ("ReplicaSet", &replica_set.name),
         Action::RequestDrain { pod, .. }
