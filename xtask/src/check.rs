@@ -1,10 +1,10 @@
 //! `cargo xtask check`: everything about the source that can be judged without a cluster, one
 //! command a stage. It changes no file outside target/ and the user's cache.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::folders;
 use crate::stage::{Outcome, conclude, in_root, sh};
+use crate::{folders, transcript};
 
 /// The one version that is used: another may judge the same dependencies differently.
 const CARGO_DENY: &str = "0.20.2";
@@ -77,10 +77,7 @@ fn deny() -> Result<()> {
         let line = format!("{install} --version {CARGO_DENY} --root {}", home.display());
         sh(&line, &[("CARGO_PROFILE_DEV_DEBUG", "false")])?;
     }
-    let status = in_root(&program.to_string_lossy())?
-        .args(DENY.split_whitespace())
-        .status()
-        .context("start cargo-deny")?;
-    anyhow::ensure!(status.success(), "cargo-deny ended with {status}");
-    Ok(())
+    let mut command = in_root(&program.to_string_lossy())?;
+    command.args(DENY.split_whitespace());
+    transcript::run(&mut command, "cargo-deny")
 }
