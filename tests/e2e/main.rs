@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod app;
+mod audit;
 mod cluster;
 mod figure;
 mod load;
@@ -19,4 +20,6 @@ mod exits;
 mod input;
 mod operator;
 mod revisions;
+mod role;
 mod rollout;
+mod writes;
