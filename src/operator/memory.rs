@@ -13,7 +13,6 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
 use super::caches::Guarded;
-use super::echo::Echoes;
 use super::report::{Refusal, Reported};
 use crate::api::v1alpha1::DrainRecord;
 use crate::observe::Objects;
@@ -144,8 +143,6 @@ pub(super) struct Notes {
     pub(super) foreign: Option<Arc<ReplicaSet>>,
     /// How far the wall clock had been set ahead when the drains were last looked at.
     pub(super) ahead: Option<Duration>,
-    /// Cancelled drains that were not heard yet.
-    pub(super) echoes: Echoes,
     /// What was wrong with the object when it was last reported as unreadable.
     pub(super) unreadable: Option<String>,
 }

@@ -9,7 +9,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{
-    AGENT, CONFIG, DELETION_COST, DRAIN, GROUP, INJECTED, REVISION, USER_DELETION_COST,
+    AGENT, CANCELLED, CONFIG, DELETION_COST, DRAIN, GROUP, INJECTED, REVISION, USER_DELETION_COST,
 };
 
 /// Written by kubectl, copied to nothing and read by nobody here.
@@ -48,6 +48,16 @@ pub(super) fn replica_set(set: &mut ReplicaSet) -> bool {
     is_ours
 }
 
+/// The annotations of a pod that mean something.
+const MARKS: [&str; 6] = [
+    INJECTED,
+    CONFIG,
+    DRAIN,
+    CANCELLED,
+    DELETION_COST,
+    USER_DELETION_COST,
+];
+
 /// Only those that were injected into: nobody else's pods carry that annotation.
 pub(super) fn pod(pod: &mut Pod) -> bool {
     let is_ours = pod
@@ -55,8 +65,7 @@ pub(super) fn pod(pod: &mut Pod) -> bool {
         .annotations
         .as_ref()
         .is_some_and(|all| all.contains_key(INJECTED));
-    let marks = [INJECTED, CONFIG, DRAIN, DELETION_COST, USER_DELETION_COST];
-    keep(&mut pod.metadata, &marks);
+    keep(&mut pod.metadata, &MARKS);
     if let Some(spec) = pod.spec.take() {
         pod.spec = Some(PodSpec {
             node_name: spec.node_name,

@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use super::act::{Actor, Calls};
 use super::caches::{Caches, Guarded};
 use super::clock::{Clock, Reading};
+use super::echo::repeat;
 use super::error::{Class, Error, in_words};
 use super::host::Host;
 use super::memory::{Freshness, Memory, Notes, PutOff, postpone};
@@ -114,10 +115,7 @@ async fn four_steps(
         now: observation.now,
     };
     let (mut plan, again) = settle(&actor, &mut observation, recalled, (key, context)).await?;
-    let unheard = context.memory.of(key, |notes| {
-        let unheard = notes.echoes.unheard(objects, Instant::now());
-        unheard.tell(&mut plan.actions, &mut notes.echoes)
-    });
+    repeat(&mut plan, objects, &observation.previous, observation.now);
     let acts = actor.act(&plan.actions).await;
     let is_taken = acts.foreign.is_some();
     context.memory.of(key, |notes| {
@@ -131,7 +129,7 @@ async fn four_steps(
     if let Some(error) = acts.errors.into_iter().next() {
         return Err(error);
     }
-    let again = [again, is_taken.then_some(SOON), unheard];
+    let again = [again, is_taken.then_some(SOON)];
     let again = again.into_iter().flatten();
     context.memory.of(key, |notes| notes.failures = 0);
     Ok(Requeue::requeue(next_look(&plan, recalled.now, again)))
