@@ -14,8 +14,7 @@ use crate::world::{Arm, Now, WEB, World};
 
 scenarios! { both:
     deletion_in_the_background_takes_everything_along,
-    deletion_in_the_foreground_takes_everything_along;
-    deployment:
+    deletion_in_the_foreground_takes_everything_along,
     orphaned_pods_serve_on_and_a_new_object_adopts_them,
     replica_set_without_a_controller_is_adopted_and_other_owners_are_kept,
     replica_set_is_released_and_adopted_by_its_labels,
