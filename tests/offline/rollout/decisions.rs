@@ -126,7 +126,11 @@ fn pod_that_is_given_up_only_now_is_not_put_beside_the_one_that_goes_now() {
     let mut pods = vec![drained("a"), drained("b"), drained("c")];
     pods[0].deletion_cost = COST_NEXT;
     let draining = drain("c", DrainWay::Readiness, 0).withdrawn(1);
-    let records = vec![drained_record("a").retired(99), drained_record("b"), draining];
+    let records = vec![
+        drained_record("a").retired(99),
+        drained_record("b"),
+        draining,
+    ];
     let first = plan(&replaced(pods, records));
     assert_eq!(scales(&first), [("old", 2)]);
     let marks = |action: &Action| matches!(action, Action::SetDeletionCost { .. });
