@@ -3,6 +3,7 @@
 
 mod agent;
 mod architecture;
+mod cases;
 mod chart;
 mod generated;
 mod inject;
