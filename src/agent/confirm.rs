@@ -1,7 +1,9 @@
 //! The confirmations of one drain, read from inside the pod: takes a sample of the socket table and
 //! hands it to each census. IO only; what a sample means is decided in [`super::activity`].
 
+use std::fs::File;
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
 
 use super::activity::Millis;
 use super::activity::arrivals::passive_opens;
@@ -27,9 +29,32 @@ pub struct Own {
     pub accepted: u32,
 }
 
+/// `/proc/net/snmp`, kept open: a look opens, sizes and closes no file for one number.
+struct Snmp {
+    file: Option<File>,
+    /// Room for twice the lines up to TCP's, were all their numbers the largest.
+    buffer: Vec<u8>,
+}
+
+impl Snmp {
+    fn open() -> Self {
+        Self {
+            file: File::open("/proc/net/snmp").ok(),
+            buffer: vec![0; 4096],
+        }
+    }
+
+    fn passive_opens(&mut self) -> Option<u64> {
+        let length = self.file.as_ref()?.read_at(&mut self.buffer, 0).ok()?;
+        let text = std::str::from_utf8(self.buffer.get(..length)?).ok()?;
+        passive_opens(text)
+    }
+}
+
 /// The confirmations of one drain.
 pub struct Confirmations {
     table: Table,
+    snmp: Snmp,
     censuses: Vec<Census>,
     addresses: Vec<IpAddr>,
     quick_acks: u32,
@@ -53,6 +78,7 @@ impl Confirmations {
         let threshold = threshold.ok().and_then(|text| text.trim().parse().ok());
         Self {
             table: Table::open(),
+            snmp: Snmp::open(),
             censuses: Vec::new(),
             addresses: local::addresses(),
             quick_acks: threshold.unwrap_or(QUICK_ACKS_OF_OLD),
@@ -101,8 +127,7 @@ impl Confirmations {
                 census.see(&reading, scope, now, rules);
             }
         })?;
-        let snmp = std::fs::read_to_string("/proc/net/snmp").unwrap_or_default();
-        let opens = passive_opens(&snmp);
+        let opens = self.snmp.passive_opens();
         self.evidence = sides
             .iter_mut()
             .map(|(census, ..)| census.end(own.accepted, opens, now))
