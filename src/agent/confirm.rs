@@ -1,6 +1,7 @@
 //! The confirmations of one drain, read from inside the pod: takes a sample of the socket table and
 //! hands it to each census. IO only; what a sample means is decided in [`super::activity`].
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
@@ -11,7 +12,7 @@ use super::activity::census::{Census, Evidence, Scope};
 use super::clock::processor_time;
 use super::drain::Settings;
 use super::pace::Pace;
-use super::sockets::{SocketsError, Table, local};
+use super::sockets::{SocketsError, State, Table, local};
 use crate::api::receipt::MeasuredBy;
 
 /// Requests of a connection that kernels before 6.7 acknowledge at once; later ones tell their own
@@ -65,6 +66,9 @@ pub struct Confirmations {
     pub at_start: Option<u32>,
     /// How often a sample is taken.
     pub pace: Pace,
+    /// Local ports whose connections matter: those asked for, and all that were ever listened on, on
+    /// loopback too.
+    ports: BTreeSet<u16>,
     /// Whether the last sample could be taken.
     is_fresh: bool,
     listened: Vec<u16>,
@@ -86,6 +90,7 @@ impl Confirmations {
             measured_by: MeasuredBy::Nothing,
             at_start,
             pace: Pace::default(),
+            ports: listened.iter().copied().collect(),
             is_fresh: false,
             listened,
         }
@@ -109,6 +114,12 @@ impl Confirmations {
         if settings.connections.is_empty() {
             return Ok(());
         }
+        let asked = settings.connections.iter().flat_map(|one| &one.ports);
+        self.ports.extend(asked);
+        if !self.evidence.is_empty() {
+            // From the second sample on: the first one tells which ports are listened on.
+            self.table.narrow(&self.ports);
+        }
         self.is_fresh = false;
         let now = clock();
         let mut sides: Vec<_> = settings
@@ -122,7 +133,11 @@ impl Confirmations {
                 (census, scope, settings.rules(one, self.quick_acks))
             })
             .collect();
+        let ports = &mut self.ports;
         self.measured_by = self.table.read(&mut |reading| {
+            if reading.state == State::Listen {
+                ports.insert(reading.local.port());
+            }
             for (census, scope, rules) in &mut sides {
                 census.see(&reading, scope, now, rules);
             }
