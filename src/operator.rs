@@ -2,6 +2,7 @@
 //! at a time. Holds nothing that matters: killed at any moment, the next one goes on.
 
 mod act;
+mod adoption;
 mod args;
 mod caches;
 mod clock;
@@ -16,6 +17,7 @@ mod prune;
 mod reconcile;
 mod report;
 mod server;
+mod strays;
 mod watch;
 
 use std::future::Future;
@@ -33,6 +35,7 @@ use tokio::time::timeout;
 use tracing::{debug, error, info};
 use tracing_subscriber::EnvFilter;
 
+use self::adoption::Adoption;
 pub use self::args::Args;
 use self::args::{Command, LogFormat, Run};
 pub use self::caches::Guarded;
@@ -43,6 +46,7 @@ pub use self::host::Host;
 use self::memory::Memory;
 use self::metrics::Metrics;
 use self::reconcile::{Context, after_error, reconcile};
+use self::strays::Found;
 use self::watch::Sync;
 pub use self::watch::{Watch, Watches};
 use crate::api::FIELD_MANAGER;
@@ -142,8 +146,9 @@ async fn operate(run: Run) -> Result<(), Fatal> {
     info!(address, version, "reached the API server");
 
     let (queue, changes) = mpsc::unbounded();
-    let watches = Watches::open(&client, run.watch_namespace.as_deref());
-    let caches = watch::start(watches, &sync, &queue);
+    let adoption = Adoption::default();
+    let watches = Watches::open(&client, run.watch_namespace.as_deref(), &adoption);
+    let (caches, found) = watch::start(watches, &sync, &queue, adoption);
     tokio::select! {
         () = caches.complete() => info!("caches are complete"),
         () = &mut stop => return Ok(()),
@@ -159,7 +164,7 @@ async fn operate(run: Run) -> Result<(), Fatal> {
         agent_image: run.agent_image,
         agent_pull_policy: run.agent_pull_policy.map(args::PullPolicy::as_str),
     };
-    control(Arc::new(context), changes, run.concurrency, stop).await;
+    control(Arc::new(context), (changes, found), run.concurrency, stop).await;
     info!("stopped");
     Ok(())
 }
@@ -171,7 +176,7 @@ async fn operate(run: Run) -> Result<(), Fatal> {
 /// streams of `watches`.
 pub async fn live_in(client: Client, watches: Watches, host: Arc<dyn Host>, agent_image: &str) {
     let (queue, changes) = mpsc::unbounded();
-    let caches = watch::start(watches, &Sync::default(), &queue);
+    let (caches, found) = watch::start(watches, &Sync::default(), &queue, Adoption::default());
     caches.complete().await;
     let context = Context {
         client,
@@ -183,7 +188,8 @@ pub async fn live_in(client: Client, watches: Watches, host: Arc<dyn Host>, agen
         agent_image: agent_image.into(),
         agent_pull_policy: None,
     };
-    control(Arc::new(context), changes, 1, std::future::pending()).await;
+    let never = std::future::pending();
+    control(Arc::new(context), (changes, found), 1, never).await;
 }
 
 /// A client for the cluster that KUBECONFIG or the ServiceAccount names, and its address.
@@ -221,10 +227,11 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Reconciles whatever changes until it is asked to stop; then what is under way is finished.
+/// Reconciles whatever changes, and cleans pods that are nobody's, until it is asked to stop; then what
+/// is under way is finished.
 async fn control(
     context: Arc<Context>,
-    changes: UnboundedReceiver<ObjectRef<Guarded>>,
+    (changes, found): (UnboundedReceiver<ObjectRef<Guarded>>, Found),
     concurrency: u16,
     stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
@@ -254,6 +261,7 @@ async fn control(
     let mut work = std::pin::pin!(work);
     tokio::select! {
         () = &mut work => return,
+        never = strays::clean(&context, found) => match never {},
         () = stop => {}
     }
     if timeout(FINISH, work).await.is_err() {

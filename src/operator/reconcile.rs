@@ -245,7 +245,7 @@ impl Recalled {
 }
 
 impl Context {
-    fn calls(&self) -> Calls<'_> {
+    pub(super) fn calls(&self) -> Calls<'_> {
         Calls {
             client: &self.client,
             metrics: &self.metrics,

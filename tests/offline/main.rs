@@ -3,8 +3,10 @@
 
 mod agent;
 mod architecture;
+mod cases;
 mod chart;
 mod generated;
 mod inject;
 mod readme;
 mod rollout;
+mod safety;

@@ -14,6 +14,9 @@ mod process;
 mod stage;
 mod test;
 mod tools;
+mod transcript;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -41,8 +44,22 @@ enum Command {
     Image(image::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().command {
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Says what failed and why, without the stack that a returned error shows under RUST_BACKTRACE.
+#[expect(clippy::print_stderr, reason = "the last words of the program")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("Error: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Check => check::run(),
         Command::Test(args) => tokio::runtime::Runtime::new()?.block_on(test::run(&args)),
         Command::Bench(args) => tokio::runtime::Runtime::new()?.block_on(bench::run(&args)),

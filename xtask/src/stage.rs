@@ -6,14 +6,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::folders;
+use crate::{folders, transcript};
 
 /// How one stage ended.
 pub(crate) struct Outcome {
     name: &'static str,
     took: Duration,
-    /// The command that runs this stage alone; absent where it passed.
-    again: Option<String>,
+    failure: Option<Failure>,
+}
+
+/// What a person needs to know of a stage that failed.
+struct Failure {
+    /// The command that runs this stage alone.
+    again: String,
+    why: String,
 }
 
 impl Outcome {
@@ -35,13 +41,17 @@ impl Outcome {
 
     fn end(name: &'static str, again: &str, started: Instant, result: Result<()>) -> Self {
         let took = started.elapsed();
-        if let Err(error) = &result {
-            println!("{name}: {error:#}");
+        let failure = result.err().map(|error| Failure {
+            again: again.to_owned(),
+            why: format!("{error:#}"),
+        });
+        if let Some(failure) = &failure {
+            println!("{name}: {}", failure.why.lines().next().unwrap_or_default());
         }
         Self {
             name,
             took,
-            again: result.err().map(|_| again.to_owned()),
+            failure,
         }
     }
 }
@@ -51,13 +61,21 @@ fn begin(name: &str) -> Instant {
     Instant::now()
 }
 
-/// Prints the table; fails where a stage did.
+/// Prints the table, and below it why a stage failed: the end of a log is what is read. Fails where a
+/// stage did.
 pub(crate) fn conclude(outcomes: &[Outcome]) -> Result<()> {
     println!("\n{}", table(outcomes));
-    let failed: Vec<_> = outcomes.iter().filter_map(|o| o.again.as_deref()).collect();
+    let mut failed = Vec::new();
+    for outcome in outcomes {
+        if let Some(failure) = &outcome.failure {
+            println!("\n-- {}: {}", outcome.name, failure.why);
+            failed.push(failure.again.as_str());
+        }
+    }
     if failed.is_empty() {
         return Ok(());
     }
+    println!();
     bail!(
         "{} of {} stages failed; run again:\n  {}",
         failed.len(),
@@ -73,25 +91,26 @@ fn table(outcomes: &[Outcome]) -> String {
     let total = outcomes.iter().map(|o| o.took).sum();
     outcomes
         .iter()
-        .map(|o| line(o.name, o.took, o.again.as_ref().map_or("ok", |_| "FAILED")))
+        .map(|o| {
+            line(
+                o.name,
+                o.took,
+                o.failure.as_ref().map_or("ok", |_| "FAILED"),
+            )
+        })
         .chain([line("total", total, "")])
         .collect::<Vec<_>>()
         .join("\n")
 }
 
-/// Runs a command line, words split at blanks, in the root of the workspace.
+/// Runs a command line, words split at blanks, in the root of the workspace; the error says why it
+/// failed.
 pub(crate) fn sh(line: &str, env: &[(&str, &str)]) -> Result<()> {
     let mut words = line.split_whitespace();
     let program = words.next().context("an empty command line")?;
-    let status = in_root(program)?
-        .args(words)
-        .envs(env.iter().copied())
-        .status()
-        .with_context(|| format!("start {program}"))?;
-    if !status.success() {
-        bail!("`{line}` ended with {status}");
-    }
-    Ok(())
+    let mut command = in_root(program)?;
+    command.args(words).envs(env.iter().copied());
+    transcript::run(&mut command, line)
 }
 
 /// A command in the root of the workspace, without what `cargo run` told this process about its own

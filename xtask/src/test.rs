@@ -18,6 +18,10 @@ use crate::check::{self, FULL};
 use crate::stage::{Outcome, conclude, in_root};
 pub(crate) use rig::{Rig, Tests};
 
+/// Tests of the stage cluster at the same time. Each waits for controllers most of its time and has a
+/// namespace of its own; with twice as many an API server on two cores answers too late for them.
+const AT_ONCE: &str = "12";
+
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -102,10 +106,17 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
         // They compare to the tenth of a second, and want a quiet machine: `cargo xtask bench`.
         arguments.extend(["--skip", "bench::"].map(str::to_owned));
     }
+    let mut env = vec![];
+    if args.full {
+        env.push((FULL, "1"));
+    }
+    if stage == Stage::Cluster {
+        env.push(("RUST_TEST_THREADS", AT_ONCE));
+    }
     Tests {
         binary,
         arguments,
-        env: if args.full { vec![(FULL, "1")] } else { vec![] },
+        env,
         limit: stage.limit(),
     }
 }

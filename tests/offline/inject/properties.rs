@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
+use crate::cases::cases;
+
 use super::templates::{
     ISTIO, LINKERD, SHUTDOWN, VOLUMES, anything, probe, template, with_unique_names,
 };
@@ -118,7 +120,7 @@ fn drop_items(object: &mut Value, key: &str, condition: impl Fn(&Value) -> bool)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1_000))]
 
     #[test]
     fn everything_of_the_users_stays(template in template().prop_map(with_unique_names), readiness in prop::option::of(probe(false))) {
@@ -170,7 +172,7 @@ proptest! {
 
 // Fewer cases: SHA-256 without optimization takes most of their time.
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(250))]
 
     #[test]
     fn same_input_gives_the_same_bytes(template in template()) {

@@ -7,20 +7,13 @@ use graceful::api::v1alpha1::{DrainCause, DrainRecord};
 use graceful::rollout::{self, Action, Hold, Pod, ReplacementPolicy, Target, Withdrawal, plan};
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 use super::generators::observations;
 use super::judge::Judge;
 
 /// All together in well under a minute, unoptimised.
 const CASES: u32 = 12_000;
-
-fn cases() -> ProptestConfig {
-    ProptestConfig {
-        cases: CASES,
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..ProptestConfig::default()
-    }
-}
 
 fn demand(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise()) }
@@ -44,6 +37,8 @@ fn written(action: &Action) -> (&'static str, &str) {
         Action::RecordRevision { replica_set, .. } => ("ControllerRevision", &replica_set.name),
         Action::RefreshReplicaSet { replica_set, .. }
         | Action::ConfigureReplicaSet { replica_set }
+        | Action::AdoptReplicaSet { replica_set }
+        | Action::ReleaseReplicaSet { replica_set }
         | Action::ScaleReplicaSet { replica_set, .. }
         | Action::DeleteReplicaSet { replica_set } => ("ReplicaSet", &replica_set.name),
         Action::RequestDrain { pod, .. }
@@ -91,7 +86,7 @@ const FACTS: &[(&str, Fact)] = &[
 type Fact = fn(&Judge<'_>) -> Result<(), String>;
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(CASES))]
 
     #[test]
     fn every_plan_keeps_to_the_facts(seen in observations()) {

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 use crate::cluster::Local;
+use crate::transcript::{LAST_WORDS, NO_BACKTRACE, Stream, Transcript};
 use crate::{example, folders};
 
 /// Where the tests find this program, for the load client.
@@ -82,34 +84,45 @@ impl Rig {
 
     /// Runs a test binary inside the cluster's network.
     pub(crate) async fn test(&self, tests: &Tests<'_>) -> Result<()> {
-        tests
-            .within(self.run("the tests", self.tests(tests)))
-            .await?
+        self.watch(tests, |_| ()).await
     }
 
     /// As [`Rig::test`], and shows each line that the tests print to somebody else too.
     pub(crate) async fn watch(&self, tests: &Tests<'_>, mut see: impl FnMut(&str)) -> Result<()> {
         let mut command = self.tests(tests);
-        command.stdout(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut group = Group::spawn(command)?;
-        let output = group.leader.stdout.take().context("take their output")?;
-        let mut lines = BufReader::new(output).lines();
-        let watched = async {
-            while let Some(line) = lines.next_line().await.context("read their output")? {
-                println!("{line}");
-                see(&line);
+        let (sender, mut lines) = unbounded_channel();
+        follow(group.leader.stdout.take(), Stream::Out, sender.clone());
+        follow(group.leader.stderr.take(), Stream::Err, sender);
+        let mut transcript = Transcript::default();
+        let mut take = |(stream, line): (Stream, String)| {
+            see(&line);
+            transcript.take(stream, line);
+        };
+        let ended = tests.within(async {
+            let status = loop {
+                tokio::select! {
+                    biased;
+                    Some(line) = lines.recv() => take(line),
+                    status = group.wait() => break status?,
+                }
+            };
+            while let Ok(Some(line)) = timeout(LAST_WORDS, lines.recv()).await {
+                take(line);
             }
-            let status = group.wait().await?;
             ensure!(status.success(), "the tests ended with {status}");
             Ok(())
-        };
-        tests.within(watched).await?
+        });
+        let ended = ended.await.flatten();
+        ended.map_err(|error| anyhow!("{error:#}\n{}", transcript.why()))
     }
 
     fn tests(&self, tests: &Tests<'_>) -> Command {
         let mut command = self.cluster("run");
         command.arg("--").arg(tests.binary).args(&tests.arguments);
         command.env(XTASK, &self.xtask);
+        command.env(NO_BACKTRACE.0, NO_BACKTRACE.1);
         command.envs(tests.env.iter().copied());
         command
     }
@@ -165,6 +178,30 @@ impl Tests<'_> {
     }
 }
 
+/// Sends each line of a stream.
+fn follow(
+    stream: Option<impl AsyncRead + Unpin + Send + 'static>,
+    which: Stream,
+    sender: UnboundedSender<(Stream, String)>,
+) {
+    let Some(stream) = stream else { return };
+    tokio::spawn(async move {
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        while reader
+            .read_until(b'\n', &mut line)
+            .await
+            .is_ok_and(|n| n > 0)
+        {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if sender.send((which, text)).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+}
+
 /// A process with all that it starts. Ctrl-C reaches this program alone, so that the cluster's end is
 /// not interrupted by a second one; dropped before its end, the whole group is killed.
 struct Group {
@@ -179,7 +216,7 @@ impl Group {
         })
     }
 
-    async fn wait(mut self) -> Result<ExitStatus> {
+    async fn wait(&mut self) -> Result<ExitStatus> {
         self.leader.wait().await.context("wait for xtask")
     }
 }
