@@ -103,6 +103,7 @@ mod tests {
         assert_eq!(uptime(""), 0);
     }
 
+    /// R14.
     #[test]
     fn wall_clock_counts_only_across_a_reboot() {
         let kept = stamp("a", 1000, 50_000);

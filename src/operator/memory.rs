@@ -210,6 +210,7 @@ mod tests {
         }
     }
 
+    /// R04.
     #[test]
     fn a_change_shows_with_its_version_or_a_newer_one() {
         assert!(!changed("100").shows(Some(&seen("a", "99"))));
@@ -233,6 +234,7 @@ mod tests {
         assert!(made.shows(Some(&seen("a", "1"))));
     }
 
+    /// R04.
     #[test]
     fn what_was_deleted_must_be_gone_or_going() {
         let deleted = Trace::Deleted { uid: "a".into() };

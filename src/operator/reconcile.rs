@@ -305,6 +305,7 @@ mod tests {
         assert_eq!(next_look(&Plan::default(), at(10), None.into_iter()), IDLE);
     }
 
+    /// B62.
     #[test]
     fn a_wake_that_has_passed_makes_no_loop() {
         let plan = Plan {
@@ -314,6 +315,7 @@ mod tests {
         assert!(next_look(&plan, at(10), None.into_iter()) >= SHORTEST);
     }
 
+    /// R14.
     #[test]
     fn a_clock_set_ahead_shortens_no_drain() {
         let mut status: GracefulDeploymentStatus = serde_json::from_value(serde_json::json!({

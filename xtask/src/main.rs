@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod cluster;
+mod coverage;
 mod debian;
 mod demo;
 mod example;

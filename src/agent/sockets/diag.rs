@@ -263,6 +263,7 @@ mod tests {
     }
 
     proptest! {
+        /// T12.
         #[test]
         fn no_bytes_break_the_parser(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = sockets(&bytes);

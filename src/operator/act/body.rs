@@ -269,6 +269,7 @@ mod tests {
         }
     }
 
+    /// R29.
     #[test]
     fn every_patch_names_what_was_seen() {
         for patch in [
@@ -310,6 +311,7 @@ mod tests {
         }
     }
 
+    /// R29.
     #[test]
     fn a_cost_that_was_never_ours_stays() {
         let patch = cancel_drain(
@@ -330,6 +332,7 @@ mod tests {
         assert_eq!(set["metadata"]["labels"], *labels);
     }
 
+    /// B15.
     #[test]
     fn a_replica_set_carries_the_objects_annotations_and_its_number() {
         let set = replica_set(&object(), &injected(), ("chat-h", "h"), (4, 2));
@@ -338,6 +341,7 @@ mod tests {
         assert_eq!(set["metadata"]["ownerReferences"][0]["uid"], "o");
     }
 
+    /// B39, R37.
     #[test]
     fn a_field_that_nobody_here_knows_reaches_the_replica_set() {
         let set = replica_set(&object(), &injected(), ("chat-h", "h"), (4, 2));

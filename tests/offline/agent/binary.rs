@@ -50,6 +50,7 @@ fn drain_withdraws_leaves_a_receipt_and_stays_withdrawn_until_it_is_cancelled() 
     assert_eq!(pod.receipt().unwrap().epoch, "second");
 }
 
+/// R10.
 #[test]
 fn drain_goes_on_after_the_agent_was_killed() {
     let mut pod = Pod::new();
@@ -84,6 +85,7 @@ fn annotation_removed_while_the_agent_was_down_is_a_cancel() {
     assert!(!pod.mark().exists());
 }
 
+/// T12.
 #[test]
 fn garbage_in_the_annotation_withdraws_nothing_and_is_shown() {
     let mut pod = Pod::new();
@@ -101,6 +103,7 @@ fn garbage_in_the_annotation_withdraws_nothing_and_is_shown() {
     );
 }
 
+/// R24.
 #[test]
 fn overdue_drain_times_out_and_says_so() {
     let mut pod = Pod::new();
@@ -124,6 +127,7 @@ fn end_of_the_pod_ends_the_agent_with_a_last_receipt() {
     assert_eq!(pod.receipt().unwrap().outcome, Outcome::TimedOut);
 }
 
+/// T1.
 #[test]
 fn nobody_can_change_anything_over_the_network() {
     let pod = Pod::new();
@@ -136,6 +140,7 @@ fn nobody_can_change_anything_over_the_network() {
     assert_eq!(pod.get("POST", "/wait-for-drain"), Some(404));
 }
 
+/// T14.
 #[test]
 fn slow_clients_do_not_keep_the_kubelet_from_its_answer() {
     let pod = Pod::new();
@@ -213,6 +218,7 @@ fn application_is_not_told_of_a_drain_after_its_cancel() {
     assert_eq!(heard(fine), deleted);
 }
 
+/// B63, B68.
 #[test]
 fn hook_drains_then_takes_the_users_exit_status() {
     let pod = Pod::new();
@@ -231,6 +237,7 @@ fn hook_drains_then_takes_the_users_exit_status() {
     );
 }
 
+/// B64.
 #[test]
 fn hook_of_a_drained_pod_returns_at_once() {
     let mut pod = Pod::new();
@@ -244,6 +251,7 @@ fn hook_of_a_drained_pod_returns_at_once() {
     assert!(said.contains("drained before"), "{said}");
 }
 
+/// T5.
 #[test]
 fn hook_drains_where_the_mark_is_of_another_epoch() {
     let mut pod = Pod::new();
