@@ -11,6 +11,7 @@ mod folders;
 mod generate;
 mod image;
 mod load;
+mod measurements;
 mod process;
 mod stage;
 mod test;
