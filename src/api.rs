@@ -66,6 +66,20 @@ pub const INJECTED: &str = "graceful.dev/injected";
 /// ReplicaSet annotation: the revision number that the ReplicaSet carries.
 pub const REVISION: &str = "graceful.dev/revision";
 
+/// ReplicaSet annotation: it was made by somebody else and adopted. The value is the hash of the object's
+/// template where its pods were made from the same one; else empty.
+pub const ADOPTED: &str = "graceful.dev/adopted";
+
+/// ReplicaSet annotation: the size of the object that the ReplicaSet was last sized for, as
+/// `replicas+maxSurge`. Tells a change of the size from a rollout that goes on.
+pub const SIZED: &str = "graceful.dev/sized";
+
+/// Annotation of an applied object, written by kubectl: too long to be kept or handed down.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// ReplicaSet annotation: the revision number that a Deployment gave it.
+pub const DEPLOYMENT_REVISION: &str = "deployment.kubernetes.io/revision";
+
 /// Pod annotation: the user's own [`DELETION_COST`] while ours is in its place; empty where they had
 /// none.
 pub const USER_DELETION_COST: &str = "graceful.dev/user-deletion-cost";

@@ -18,7 +18,7 @@ mod reserved;
 use serde_json::{Value, json};
 
 use self::draft::Draft;
-pub use self::hash::template_hash;
+pub use self::hash::{is_same_template, template_hash};
 use self::hook::Hook;
 use self::pod::Pod;
 pub use self::refusal::Refusal;

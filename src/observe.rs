@@ -1,6 +1,7 @@
 //! API objects in, [`Observation`] out. Every `Option` of the API dies here: what is missing becomes
 //! what it means. Pure, and the only place that meets missing fields; decides nothing.
 
+mod owners;
 mod pods;
 mod services;
 mod target;
@@ -16,15 +17,18 @@ use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 
 use crate::api::v1alpha1::GracefulDeployment;
-use crate::api::{CONFIG, INJECTED, REVISION};
+use crate::api::{ADOPTED, CONFIG, DEPLOYMENT_REVISION, INJECTED, POD_TEMPLATE_HASH, REVISION};
 use crate::rollout::{Invalid, NewRevision, Observation, Revision};
+
+pub use self::owners::{inherited, matches};
 
 /// The API objects that a decision on one object depends on. More than belongs to it may be passed:
 /// owners and selectors are checked here.
 pub struct Objects<'a> {
     /// The object itself.
     pub object: &'a GracefulDeployment,
-    /// ReplicaSets of its namespace: those it controls, and whoever has the wanted name.
+    /// ReplicaSets of its namespace: those it controls, those that nobody controls, and whoever has the
+    /// wanted name.
     pub replica_sets: Vec<Arc<ReplicaSet>>,
     /// Pods of these ReplicaSets.
     pub pods: Vec<Arc<Pod>>,
@@ -56,13 +60,14 @@ pub fn observe(
     let object = objects.object;
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     let name = object.name_any();
+    let claims = owners::claims(object, &objects.replica_sets);
     let (own, foreign): (Vec<_>, Vec<_>) = objects
         .replica_sets
         .iter()
         .partition(|set| is_controlled_by(&set.metadata, uid));
     let revisions: Vec<Revision> = own
-        .into_iter()
-        .map(|set| revision(set, &objects.controller_revisions))
+        .iter()
+        .map(|set| revision(object, set, &objects.controller_revisions))
         .collect();
     let is_ours = |pod: &&Arc<Pod>| {
         revisions
@@ -77,8 +82,11 @@ pub fn observe(
         .collect();
     let (target, new_revision) = match wanted {
         Ok(wanted) => {
-            let name = format!("{name}-{}", wanted.hash);
-            let name_taken = foreign.iter().any(|set| set.name_any() == name);
+            let name = name_of_wanted(&name, &wanted.hash, &own);
+            let is_own = own.iter().any(|set| set.name_any() == name);
+            let is_adopted = claims.adopt.iter().any(|set| set.name == name);
+            let is_foreign = foreign.iter().any(|set| set.name_any() == name);
+            let name_taken = is_foreign && !is_own && !is_adopted;
             let injected = wanted.injected;
             (
                 target::parse(&object.spec),
@@ -102,11 +110,31 @@ pub fn observe(
         services: services::read(&pods, &objects.services, &objects.endpoint_slices),
         pods: pods.into_iter().filter_map(pods::read).collect(),
         revisions,
+        claims,
         previous: object.status.clone().unwrap_or_default(),
     }
 }
 
-fn revision(set: &ReplicaSet, records: &[Arc<PartialObjectMeta<ControllerRevision>>]) -> Revision {
+/// The ReplicaSet of the wanted template, by the name that we give such a one; else by the hash, which
+/// is the same under another object's name, or was noted when its pods were adopted.
+fn name_of_wanted(object: &str, hash: &str, own: &[&Arc<ReplicaSet>]) -> String {
+    let name = format!("{object}-{hash}");
+    if own.iter().any(|set| set.name_any() == name) {
+        return name;
+    }
+    let has = |text: Option<&String>| text.is_some_and(|text| text == hash);
+    let labelled = own
+        .iter()
+        .find(|set| has(set.labels().get(POD_TEMPLATE_HASH)));
+    let adopted = || own.iter().find(|set| has(set.annotations().get(ADOPTED)));
+    labelled.or_else(adopted).map_or(name, |set| set.name_any())
+}
+
+fn revision(
+    object: &GracefulDeployment,
+    set: &ReplicaSet,
+    records: &[Arc<PartialObjectMeta<ControllerRevision>>],
+) -> Revision {
     let name = set.name_any();
     let spec = set.spec.as_ref();
     let status = set.status.as_ref();
@@ -130,10 +158,9 @@ fn revision(set: &ReplicaSet, records: &[Arc<PartialObjectMeta<ControllerRevisio
     Revision {
         uid: set.uid().unwrap_or_default(),
         resource_version: set.resource_version().unwrap_or_default(),
-        number: set
-            .annotations()
-            .get(REVISION)
-            .and_then(|text| text.parse().ok())
+        number: [REVISION, DEPLOYMENT_REVISION]
+            .iter()
+            .find_map(|key| set.annotations().get(*key)?.parse().ok())
             .unwrap_or(0),
         replicas: spec.and_then(|spec| spec.replicas).map_or(1, to_count),
         settled: status.and_then(|status| status.observed_generation) >= set.metadata.generation,
@@ -143,6 +170,7 @@ fn revision(set: &ReplicaSet, records: &[Arc<PartialObjectMeta<ControllerRevisio
             .map_or(0, to_count),
         injected: annotation(INJECTED),
         config: annotation(CONFIG),
+        is_current: owners::is_current(object, set),
         is_recorded: records.iter().any(|record| record.name_any() == name),
         failure,
         name,

@@ -2,11 +2,13 @@
 //! at a time. Holds nothing that matters: killed at any moment, the next one goes on.
 
 mod act;
+mod adoption;
 mod args;
 mod caches;
 mod clock;
 mod echo;
 mod error;
+mod host;
 mod memory;
 mod metrics;
 mod preflight;
@@ -14,6 +16,7 @@ mod prune;
 mod reconcile;
 mod report;
 mod server;
+mod strays;
 mod watch;
 
 use std::future::Future;
@@ -31,15 +34,19 @@ use tokio::time::timeout;
 use tracing::{debug, error, info};
 use tracing_subscriber::EnvFilter;
 
+use self::adoption::Adoption;
 pub use self::args::Args;
 use self::args::{Command, LogFormat, Run};
-use self::caches::Guarded;
+pub use self::caches::Guarded;
 use self::clock::Clock;
 use self::error::in_words;
+pub use self::host::Host;
 use self::memory::Memory;
 use self::metrics::Metrics;
 use self::reconcile::{Context, after_error, reconcile};
+use self::strays::Found;
 use self::watch::Sync;
+pub use self::watch::{Watch, Watches};
 use crate::api::FIELD_MANAGER;
 
 /// Time that reconciles under way have to finish after SIGTERM: they are a few short calls, and
@@ -133,23 +140,50 @@ async fn operate(run: Run) -> Result<(), Fatal> {
     info!(address, version, "reached the API server");
 
     let (queue, changes) = mpsc::unbounded();
-    let caches = watch::start(&client, run.watch_namespace.as_deref(), &sync, &queue);
+    let adoption = Adoption::default();
+    let watches = Watches::open(&client, run.watch_namespace.as_deref(), &adoption);
+    let (caches, found) = watch::start(watches, &sync, &queue, adoption);
     tokio::select! {
         () = caches.complete() => info!("caches are complete"),
         () = &mut stop => return Ok(()),
     }
+    let host: Arc<dyn Host> = Arc::new(host::System);
     let context = Context {
         client,
         caches,
         memory: Memory::default(),
-        clock: Clock::start(),
+        clock: Clock::start(host.clone()),
+        host,
         metrics,
         agent_image: run.agent_image,
         agent_pull_policy: run.agent_pull_policy.map(args::PullPolicy::as_str),
     };
-    control(Arc::new(context), changes, run.concurrency, stop).await;
+    control(Arc::new(context), (changes, found), run.concurrency, stop).await;
     info!("stopped");
     Ok(())
+}
+
+/// The operator in a cluster of somebody's making: all of it but the process, the connection and the
+/// server for probes and metrics. It runs until the future is dropped, which is how it is killed.
+///
+/// Must be polled on a tokio runtime: that is where its time comes from. What it spawns ends with the
+/// streams of `watches`.
+pub async fn live_in(client: Client, watches: Watches, host: Arc<dyn Host>, agent_image: &str) {
+    let (queue, changes) = mpsc::unbounded();
+    let (caches, found) = watch::start(watches, &Sync::default(), &queue, Adoption::default());
+    caches.complete().await;
+    let context = Context {
+        client,
+        caches,
+        memory: Memory::default(),
+        clock: Clock::start(host.clone()),
+        host,
+        metrics: Arc::new(Metrics::new()),
+        agent_image: agent_image.into(),
+        agent_pull_policy: None,
+    };
+    let never = std::future::pending();
+    control(Arc::new(context), (changes, found), 1, never).await;
 }
 
 /// A client for the cluster that KUBECONFIG or the ServiceAccount names, and its address.
@@ -187,10 +221,11 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Reconciles whatever changes until it is asked to stop; then what is under way is finished.
+/// Reconciles whatever changes, and cleans pods that are nobody's, until it is asked to stop; then what
+/// is under way is finished.
 async fn control(
     context: Arc<Context>,
-    changes: UnboundedReceiver<ObjectRef<Guarded>>,
+    (changes, found): (UnboundedReceiver<ObjectRef<Guarded>>, Found),
     concurrency: u16,
     stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
@@ -221,6 +256,7 @@ async fn control(
     let mut work = std::pin::pin!(work);
     tokio::select! {
         () = &mut work => return,
+        never = strays::clean(&context, found) => match never {},
         () = stop => {}
     }
     if timeout(FINISH, work).await.is_err() {

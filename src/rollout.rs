@@ -7,6 +7,7 @@
 //! two writes is just another observation.
 
 mod budget;
+mod claim;
 mod conditions;
 mod drain;
 mod give_up;
@@ -21,7 +22,8 @@ mod victims;
 
 pub use budget::Budget;
 pub use observation::{
-    Agent, Endpoint, NewRevision, Observation, Phase, Pod, Readiness, Request, Revision, Service,
+    Agent, Claims, Endpoint, NewRevision, Observation, Phase, Pod, Readiness, Request, Revision,
+    Service,
 };
 pub use plan::{Action, Event, Hold, ObjectRef, Plan};
 pub use target::{Invalid, ReplacementPolicy, Strategy, Target, Withdrawal};
@@ -51,6 +53,9 @@ pub fn plan(observation: &Observation) -> Plan {
     let mut budget = Budget::open(observation, target);
     drain::forget_strangers(observation, &mut draft);
     drain::follow(observation, target, &mut draft);
+    if claim::claim(observation, &mut draft) {
+        return status::claiming(observation, draft);
+    }
     drain::cancel(observation, target, &mut budget, &mut draft);
     give_up::give_up(observation, target, &mut draft);
     match target.strategy {

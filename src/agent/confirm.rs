@@ -2,25 +2,15 @@
 //! hands it to each census. IO only; what a sample means is decided in [`super::activity`].
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
 use super::activity::Millis;
 use super::activity::arrivals::passive_opens;
 use super::activity::census::{Census, Evidence, Scope};
+use super::clock::processor_time;
 use super::drain::Settings;
+use super::pace::Pace;
 use super::sockets::{SocketsError, Table, local};
 use crate::api::receipt::MeasuredBy;
-
-/// Shortest time between two samples.
-const SHORTEST: Duration = Duration::from_millis(100);
-
-/// Longest time between two samples, however much they cost: beyond it a quiet time of three seconds
-/// would be seen by two samples.
-const LONGEST: Duration = Duration::from_secs(1);
-
-/// Samples may take this part of the time, 0.6 % of a core. The kernel walks the machine's whole hash
-/// table for a dump, 2 ms for 262,144 empty buckets, so [`SHORTEST`] is rarely long enough.
-const SHARE: u32 = 160;
 
 /// Requests of a connection that kernels before 6.7 acknowledge at once; later ones tell their own
 /// number.
@@ -37,43 +27,21 @@ pub struct Own {
     pub accepted: u32,
 }
 
-/// The cost of the latest samples. The least of them counts: the clock also runs while a busy node
-/// has the processor do something else.
-#[derive(Clone, Copy, Debug, Default)]
-struct Costs {
-    latest: [Duration; 8],
-    next: usize,
-    known: usize,
-}
-
-impl Costs {
-    fn add(&mut self, cost: Duration) {
-        if let Some(place) = self.latest.get_mut(self.next) {
-            *place = cost;
-        }
-        self.next = (self.next + 1) % self.latest.len();
-        self.known = (self.known + 1).min(self.latest.len());
-    }
-
-    fn least(&self) -> Duration {
-        let known = self.latest.iter().take(self.known);
-        known.min().copied().unwrap_or_default()
-    }
-}
-
 /// The confirmations of one drain.
 pub struct Confirmations {
     table: Table,
     censuses: Vec<Census>,
     addresses: Vec<IpAddr>,
     quick_acks: u32,
-    /// The latest evidence, one for each confirmation.
-    pub evidence: Vec<Evidence>,
+    evidence: Vec<Evidence>,
     /// How the table was read.
     pub measured_by: MeasuredBy,
     /// Connections in the first sample.
     pub at_start: Option<u32>,
-    costs: Costs,
+    /// How often a sample is taken.
+    pub pace: Pace,
+    /// Whether the last sample could be taken.
+    is_fresh: bool,
     listened: Vec<u16>,
 }
 
@@ -91,7 +59,8 @@ impl Confirmations {
             evidence: Vec::new(),
             measured_by: MeasuredBy::Nothing,
             at_start,
-            costs: Costs::default(),
+            pace: Pace::default(),
+            is_fresh: false,
             listened,
         }
     }
@@ -114,7 +83,7 @@ impl Confirmations {
         if settings.connections.is_empty() {
             return Ok(());
         }
-        let began = Instant::now();
+        self.is_fresh = false;
         let now = clock();
         let mut sides: Vec<_> = settings
             .connections
@@ -139,20 +108,15 @@ impl Confirmations {
             .map(|(census, ..)| census.end(own.accepted, opens, now))
             .collect();
         self.at_start = self.at_start.or(Some(self.connections()));
-        self.costs.add(began.elapsed());
+        self.is_fresh = true;
+        self.pace.note(processor_time());
         Ok(())
     }
 
-    /// What a sample costs.
+    /// What the last sample says, one for each confirmation: nothing where it could not be taken.
     #[must_use]
-    pub fn cost(&self) -> Duration {
-        self.costs.least()
-    }
-
-    /// How long to wait before the next sample.
-    #[must_use]
-    pub fn interval(&self) -> Duration {
-        (self.cost() * SHARE).clamp(SHORTEST, LONGEST)
+    pub fn evidence(&self) -> &[Evidence] {
+        if self.is_fresh { &self.evidence } else { &[] }
     }
 
     /// Ports that were ever listened on during this drain.

@@ -28,6 +28,12 @@ pub fn template_hash(template: &Value, collision_count: Option<i32>) -> String {
     ])
 }
 
+/// Two templates that mean the same, both as the API server keeps them.
+#[must_use]
+pub fn is_same_template(one: &Value, other: &Value) -> bool {
+    canonical(one) == canonical(other)
+}
+
 /// The digest of an injected template.
 pub(super) fn digest(template: &Value) -> String {
     encode(&[VERSION, &canonical(template)])

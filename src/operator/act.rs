@@ -1,6 +1,7 @@
 //! One action of a plan is one call to the API server, guarded by what was seen. Decides nothing: a
 //! call that meets another world fails, and the next observation says what to do.
 
+mod adopt;
 mod body;
 mod call;
 
@@ -12,6 +13,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Preconditions};
 use tracing::{debug, info};
 
+pub(super) use self::body::cancel_drain;
 pub(super) use self::call::{Calls, changed, patch_params};
 use self::call::{from_json, post, to_json};
 use super::error::Error;
@@ -91,6 +93,10 @@ impl Actor<'_> {
                 replica_set,
                 number,
             } => self.refresh_replica_set(replica_set, *number).await,
+            Action::AdoptReplicaSet { replica_set } => self.adopt_replica_set(replica_set).await,
+            Action::ReleaseReplicaSet { replica_set } => {
+                self.release_replica_set(replica_set).await
+            }
             Action::DeleteReplicaSet { replica_set } => self.delete_replica_set(replica_set).await,
             Action::DeletePod { pod } => self.delete_pod(pod).await,
             Action::ConfigureReplicaSet { replica_set: seen } => {

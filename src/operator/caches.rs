@@ -1,18 +1,23 @@
 //! What was last seen of the cluster, and which GracefulDeployments an object concerns.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Resource;
 use kube::ResourceExt;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::prune::{controller, is_object};
 use crate::api::v1alpha1::GracefulDeployment;
-use crate::observe::Objects;
+use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
+use crate::observe::{Objects, matches};
 
 /// A GracefulDeployment, or what is wrong with one that cannot be read.
-pub(super) type Guarded = DeserializeGuard<GracefulDeployment>;
+pub type Guarded = DeserializeGuard<GracefulDeployment>;
 
 /// One store for each kind that is watched.
 #[derive(Clone)]
@@ -26,33 +31,56 @@ pub(super) struct Caches {
 }
 
 impl Caches {
-    /// Everything that a decision on the object depends on.
+    /// Everything that a decision on the object depends on. ReplicaSets that nobody controls are its
+    /// neighbours': whether one is to be adopted is for `observe` to say.
     pub(super) fn objects_of<'a>(&self, object: &'a GracefulDeployment) -> Objects<'a> {
         let namespace = object.namespace();
         let uid = object.uid().unwrap_or_default();
         let is_near = |other: &Option<String>| *other == namespace;
-        let replica_sets = self.replica_sets.state_filter(|set| {
+        let replica_sets = sorted(&self.replica_sets, |set| {
             is_near(&set.metadata.namespace)
-                && controller(&set.metadata).is_some_and(|owner| owner.uid == uid)
+                && controller(&set.metadata).is_none_or(|owner| owner.uid == uid)
         });
-        let sets: Vec<_> = replica_sets.iter().filter_map(|set| set.uid()).collect();
+        let own = replica_sets
+            .iter()
+            .filter(|set| controller(&set.metadata).is_some());
+        let sets: Vec<_> = own.filter_map(|set| set.uid()).collect();
         Objects {
             object,
-            pods: self.pods.state_filter(|pod| {
+            pods: sorted(&self.pods, |pod| {
                 is_near(&pod.metadata.namespace)
                     && controller(&pod.metadata).is_some_and(|owner| sets.contains(&owner.uid))
             }),
             replica_sets,
-            services: self
-                .services
-                .state_filter(|service| is_near(&service.metadata.namespace)),
-            endpoint_slices: self
-                .endpoint_slices
-                .state_filter(|slice| is_near(&slice.metadata.namespace)),
-            controller_revisions: self
-                .controller_revisions
-                .state_filter(|revision| is_near(&revision.metadata.namespace)),
+            services: sorted(&self.services, |service| {
+                is_near(&service.metadata.namespace)
+            }),
+            endpoint_slices: sorted(&self.endpoint_slices, |slice| {
+                is_near(&slice.metadata.namespace)
+            }),
+            controller_revisions: sorted(&self.controller_revisions, |revision| {
+                is_near(&revision.metadata.namespace)
+            }),
         }
+    }
+
+    /// The objects that a ReplicaSet concerns: its owner, or those that may adopt it.
+    pub(super) fn claimants(&self, set: &ReplicaSet) -> Vec<ObjectRef<Guarded>> {
+        if controller(&set.metadata).is_some() {
+            return Self::owner_of_set(set).into_iter().collect();
+        }
+        let namespace = set.metadata.namespace.as_ref();
+        let is_claimant = |object: &Guarded| {
+            let metadata = kube::Resource::meta(object);
+            let readable = object.0.as_ref().ok();
+            metadata.namespace.as_ref() == namespace
+                && readable.is_some_and(|object| matches(&object.spec.selector, set.labels()))
+        };
+        let objects = self.objects.state_filter(is_claimant);
+        objects
+            .iter()
+            .map(|object| ObjectRef::from_obj(object.as_ref()))
+            .collect()
     }
 
     /// The object that owns a ReplicaSet.
@@ -63,10 +91,23 @@ impl Caches {
 
     /// The object whose ReplicaSet owns a pod.
     pub(super) fn owner_of_pod(&self, pod: &Pod) -> Option<ObjectRef<Guarded>> {
-        self.owner_by_set(
-            &controller(&pod.metadata)?.name,
-            pod.metadata.namespace.as_deref()?,
-        )
+        let owner = controller(&pod.metadata)?;
+        let set = ObjectRef::new(&owner.name).within(pod.metadata.namespace.as_deref()?);
+        let set = self.replica_sets.get(&set)?;
+        let is_same = set.metadata.uid.as_ref() == Some(&owner.uid);
+        is_same.then(|| Self::owner_of_set(&set))?
+    }
+
+    /// UIDs of ReplicaSets that were adopted, and whether the pods of any lack the label of all pods of
+    /// Deployments and of ours.
+    pub(super) fn adopted(&self) -> (BTreeSet<String>, bool) {
+        let adopted = self.replica_sets.state_filter(|set| {
+            set.annotations().contains_key(ADOPTED) && Self::owner_of_set(set).is_some()
+        });
+        let is_labelled = |set: &Arc<ReplicaSet>| set.labels().contains_key(POD_TEMPLATE_HASH);
+        let are_labelled = adopted.iter().all(is_labelled);
+        let uids = adopted.iter().filter_map(|set| set.uid()).collect();
+        (uids, !are_labelled)
     }
 
     /// The object of the ReplicaSet that a record of a revision belongs to.
@@ -74,18 +115,14 @@ impl Caches {
         &self,
         record: &PartialObjectMeta<ControllerRevision>,
     ) -> Option<ObjectRef<Guarded>> {
-        self.owner_by_set(&record.name_any(), record.metadata.namespace.as_deref()?)
-    }
-
-    fn owner_by_set(&self, name: &str, namespace: &str) -> Option<ObjectRef<Guarded>> {
-        let set = ObjectRef::new(name).within(namespace);
+        let set = ObjectRef::new(&record.name_any()).within(record.metadata.namespace.as_deref()?);
         Self::owner_of_set(self.replica_sets.get(&set)?.as_ref())
     }
 
     /// Every object of a Service's namespace: which of them it selects is for `observe` to say.
     pub(super) fn neighbours(&self, namespace: Option<&str>) -> Vec<ObjectRef<Guarded>> {
         self.objects
-            .state_filter(|object| kube::Resource::meta(object).namespace.as_deref() == namespace)
+            .state_filter(|object| object.meta().namespace.as_deref() == namespace)
             .iter()
             .map(|object| ObjectRef::from_obj(object.as_ref()))
             .collect()
@@ -120,4 +157,14 @@ impl Caches {
             self.controller_revisions.wait_until_ready(),
         );
     }
+}
+
+/// By name, so that what is the same is seen the same: a store has an order of its own in each process.
+fn sorted<K>(store: &Store<K>, is_wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    let mut found = store.state_filter(is_wanted);
+    found.sort_unstable_by(|a, b| a.meta().name.cmp(&b.meta().name));
+    found
 }

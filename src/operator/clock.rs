@@ -1,17 +1,22 @@
 //! The time, as the planner gets it: it runs with the monotonic clock within one process, so that a
 //! wall clock that is set cannot end a drain early.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::host::Host;
 
 /// Beyond this the wall clock was set, and not only slewed.
 const JUMP: SignedDuration = SignedDuration::from_secs(2);
 
 /// Wall-clock time that runs with the monotonic clock.
-#[derive(Debug)]
-pub(super) struct Clock(Mutex<Base>);
+pub(super) struct Clock {
+    host: Arc<dyn Host>,
+    base: Mutex<Base>,
+}
 
 #[derive(Debug)]
 struct Base {
@@ -32,17 +37,26 @@ pub(super) struct Reading {
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
-        Self(Mutex::new(Base {
-            wall: Timestamp::now(),
+    pub(super) fn start(host: Arc<dyn Host>) -> Self {
+        let base = Base {
+            wall: host.wall(),
             since: Instant::now(),
             ahead: Duration::ZERO,
-        }))
+        };
+        Self {
+            host,
+            base: Mutex::new(base),
+        }
     }
 
     pub(super) fn read(&self) -> Reading {
-        let mut base = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        base.read(Timestamp::now(), Instant::now())
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        base.read(self.host.wall(), Instant::now())
+    }
+
+    /// What people's clocks show, for what is shown to people.
+    pub(super) fn wall(&self) -> Timestamp {
+        self.host.wall()
     }
 }
 

@@ -3,10 +3,11 @@
 //! is remembered by the process alone: forgotten in a crash, the kubelet tells the pod with its next
 //! full sync, a minute or more later.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use tokio::time::Instant;
 
 use crate::api::{AGENT, DRAIN};
 use crate::observe::Objects;
@@ -21,7 +22,7 @@ const LATE: Duration = Duration::from_secs(10);
 
 /// Cancelled drains whose pods may not have heard, by UID: when each was first told, and last.
 #[derive(Debug, Default)]
-pub(super) struct Echoes(HashMap<String, (Instant, Instant)>);
+pub(super) struct Echoes(BTreeMap<String, (Instant, Instant)>);
 
 /// What is to be told again.
 #[derive(Debug, Default, PartialEq, Eq)]

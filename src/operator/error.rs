@@ -29,7 +29,8 @@ impl From<kube::Error> for Failure {
 }
 
 impl Failure {
-    fn code(&self) -> Option<u16> {
+    /// What the API server answered with.
+    pub(super) fn code(&self) -> Option<u16> {
         match self {
             Self::Refused(status) => Some(status.code),
             _ => None,
@@ -53,6 +54,10 @@ pub(super) enum Error {
     RefreshReplicaSet { name: String, source: Failure },
     #[error("configuring ReplicaSet {name}")]
     ConfigureReplicaSet { name: String, source: Failure },
+    #[error("adopting ReplicaSet {name}")]
+    AdoptReplicaSet { name: String, source: Failure },
+    #[error("releasing ReplicaSet {name}")]
+    ReleaseReplicaSet { name: String, source: Failure },
     #[error("scaling ReplicaSet {name}")]
     ScaleReplicaSet { name: String, source: Failure },
     #[error("deleting ReplicaSet {name}")]
@@ -117,6 +122,8 @@ impl Error {
             | Self::RecordRevision { source, .. }
             | Self::RefreshReplicaSet { source, .. }
             | Self::ConfigureReplicaSet { source, .. }
+            | Self::AdoptReplicaSet { source, .. }
+            | Self::ReleaseReplicaSet { source, .. }
             | Self::ScaleReplicaSet { source, .. }
             | Self::DeleteReplicaSet { source, .. }
             | Self::RequestDrain { source, .. }
@@ -137,6 +144,8 @@ impl Error {
             Self::RecordRevision { .. } => "RecordRevision",
             Self::RefreshReplicaSet { .. } => "RefreshReplicaSet",
             Self::ConfigureReplicaSet { .. } => "ConfigureReplicaSet",
+            Self::AdoptReplicaSet { .. } => "AdoptReplicaSet",
+            Self::ReleaseReplicaSet { .. } => "ReleaseReplicaSet",
             Self::ScaleReplicaSet { .. } => "ScaleReplicaSet",
             Self::DeleteReplicaSet { .. } => "DeleteReplicaSet",
             Self::RequestDrain { .. } => "RequestDrain",

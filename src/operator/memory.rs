@@ -4,14 +4,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
 
 use super::caches::Guarded;
 use super::echo::Echoes;
+use super::report::Refusal;
 use crate::observe::Objects;
 
 /// How long the caches may lag behind a write of ours before it is no longer waited for: a watch
@@ -91,6 +93,8 @@ pub(super) struct Notes {
     pub(super) reported: Option<Instant>,
     /// Failures since the last success.
     pub(super) failures: u32,
+    /// What the API server refused when the plan was last carried out. It is shown by the next status.
+    pub(super) refusal: Option<Refusal>,
     /// Somebody else's ReplicaSet with the name that ours was to get.
     pub(super) foreign: Option<Arc<ReplicaSet>>,
     /// How far the wall clock had been set ahead when the drains were last looked at.

@@ -7,18 +7,17 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 
+use super::caches::Caches;
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{
-    AGENT, CONFIG, DELETION_COST, DRAIN, GROUP, INJECTED, REVISION, USER_DELETION_COST,
+    AGENT, CONFIG, DELETION_COST, DRAIN, DRAINING, GROUP, INJECTED, LAST_APPLIED,
+    USER_DELETION_COST,
 };
 
-/// Written by kubectl, copied to nothing and read by nobody here.
-pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
 /// Says whether the object is kept, and drops what is not read.
-pub(super) type Prune<K> = fn(&mut K) -> bool;
+pub(super) type Prune<K> = fn(&mut K, &Caches) -> bool;
 
-pub(super) fn object(object: &mut DeserializeGuard<GracefulDeployment>) -> bool {
+pub(super) fn object(object: &mut DeserializeGuard<GracefulDeployment>, _: &Caches) -> bool {
     let metadata = match &mut object.0 {
         Ok(object) => &mut object.metadata,
         Err(invalid) => &mut invalid.metadata,
@@ -30,11 +29,13 @@ pub(super) fn object(object: &mut DeserializeGuard<GracefulDeployment>) -> bool 
     true
 }
 
-/// Only those of a GracefulDeployment.
-pub(super) fn replica_set(set: &mut ReplicaSet) -> bool {
-    let is_ours = controller(&set.metadata).is_some_and(is_object);
-    keep(&mut set.metadata, &[REVISION]);
-    set.metadata.labels = None;
+/// Only those of a GracefulDeployment, and those that nobody controls: one may adopt them.
+pub(super) fn replica_set(set: &mut ReplicaSet, _: &Caches) -> bool {
+    let is_kept = controller(&set.metadata).is_none_or(is_object);
+    set.metadata.managed_fields = None;
+    if let Some(annotations) = &mut set.metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
     if let Some(spec) = &mut set.spec {
         spec.selector = LabelSelector::default();
         if let Some(template) = &mut spec.template {
@@ -45,16 +46,15 @@ pub(super) fn replica_set(set: &mut ReplicaSet) -> bool {
             }
         }
     }
-    is_ours
+    is_kept
 }
 
-/// Only those that were injected into: nobody else's pods carry that annotation.
-pub(super) fn pod(pod: &mut Pod) -> bool {
-    let is_ours = pod
-        .metadata
-        .annotations
-        .as_ref()
-        .is_some_and(|all| all.contains_key(INJECTED));
+/// Only those that were injected into or carry a mark of ours, which nobody else's do, and those of
+/// ReplicaSets that were adopted.
+pub(super) fn pod(pod: &mut Pod, caches: &Caches) -> bool {
+    let annotations = pod.metadata.annotations.as_ref();
+    let is_injected = annotations.is_some_and(|all| all.contains_key(INJECTED));
+    let is_kept = is_injected || is_marked(&pod.metadata) || caches.owner_of_pod(pod).is_some();
     let marks = [INJECTED, CONFIG, DRAIN, DELETION_COST, USER_DELETION_COST];
     keep(&mut pod.metadata, &marks);
     if let Some(spec) = pod.spec.take() {
@@ -74,7 +74,17 @@ pub(super) fn pod(pod: &mut Pod) -> bool {
             ..Default::default()
         };
     }
-    is_ours
+    is_kept
+}
+
+/// The pod carries the mark of a drain.
+pub(super) fn is_marked(metadata: &ObjectMeta) -> bool {
+    let has = |key: &str| {
+        let annotations = metadata.annotations.as_ref();
+        annotations.is_some_and(|all| all.contains_key(key))
+    };
+    let labels = metadata.labels.as_ref();
+    has(DRAIN) || has(USER_DELETION_COST) || labels.is_some_and(|all| all.contains_key(DRAINING))
 }
 
 fn only_agent(containers: Vec<Container>) -> Vec<Container> {
@@ -104,7 +114,7 @@ fn short(statuses: Vec<ContainerStatus>) -> Vec<ContainerStatus> {
 }
 
 /// Without its version: what is left says whether it changed for us.
-pub(super) fn service(service: &mut Service) -> bool {
+pub(super) fn service(service: &mut Service, _: &Caches) -> bool {
     keep(&mut service.metadata, &[]);
     service.metadata.labels = None;
     service.metadata.resource_version = None;
@@ -132,7 +142,7 @@ pub(super) fn service(service: &mut Service) -> bool {
 }
 
 /// Only what is named ready, without its version: what is left says whether it changed for us.
-pub(super) fn endpoint_slice(slice: &mut EndpointSlice) -> bool {
+pub(super) fn endpoint_slice(slice: &mut EndpointSlice, _: &Caches) -> bool {
     keep(&mut slice.metadata, &[]);
     slice.metadata.resource_version = None;
     slice.metadata.generation = None;
@@ -155,7 +165,10 @@ pub(super) fn endpoint_slice(slice: &mut EndpointSlice) -> bool {
 }
 
 /// Only those of ReplicaSets: others' controllers record revisions as well.
-pub(super) fn controller_revision(revision: &mut PartialObjectMeta<ControllerRevision>) -> bool {
+pub(super) fn controller_revision(
+    revision: &mut PartialObjectMeta<ControllerRevision>,
+    _: &Caches,
+) -> bool {
     let is_ours = revision
         .metadata
         .owner_references

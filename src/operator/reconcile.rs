@@ -1,11 +1,10 @@
-//! Four steps: observe, plan, act, report. Everything that is decided is decided by the planner.
+//! Four steps: observe, plan, report, act. Everything that is decided is decided by the planner, and
+//! what it remembers is in the status before anything is done.
 
 use std::any::Any;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -14,15 +13,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::act::{Actor, Calls};
 use super::caches::{Caches, Guarded};
 use super::clock::{Clock, Reading};
 use super::error::{Class, Error, in_words};
+use super::host::Host;
 use super::memory::{Freshness, Memory, Notes};
 use super::metrics::Metrics;
-use super::report::{report, report_unreadable};
+use super::report::{Refusal, report, report_unreadable};
 use crate::api::v1alpha1::{GracefulDeployment, GracefulDeploymentStatus};
 use crate::inject::{Injected, Injection, inject, template_hash};
 use crate::observe::{Objects, Wanted, observe};
@@ -43,6 +44,7 @@ pub(super) struct Context {
     pub(super) caches: Caches,
     pub(super) memory: Memory,
     pub(super) clock: Clock,
+    pub(super) host: Arc<dyn Host>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) agent_image: String,
     pub(super) agent_pull_policy: Option<&'static str>,
@@ -100,7 +102,7 @@ async fn four_steps(
     let wanted = context.want(objects.object);
     let seen = wanted.as_ref().map(|(wanted, _)| wanted.clone());
     let seen = seen.map_err(Clone::clone);
-    let mut observation = observe(objects, seen, recalled.now, random());
+    let mut observation = observe(objects, seen, recalled.now, context.host.random());
     postpone(&mut observation.previous, recalled.ahead);
     let mut plan = plan(&observation);
     let unheard = context.memory.of(key, |notes| {
@@ -113,26 +115,30 @@ async fn four_steps(
         wanted: wanted.as_ref().ok(),
         now: observation.now,
     };
+    // Nothing is done that the status does not remember: what fails here is planned anew.
+    let reported = report(&actor, &plan, recalled.refusal.as_ref(), recalled.reported).await?;
+    if let Some(written) = reported.written {
+        context.memory.of(key, |notes| {
+            let at = Instant::now();
+            notes.wrote(written, at);
+            notes.reported = Some(at);
+            notes.ahead = recalled.ahead_now;
+        });
+    }
     let acts = actor.act(&plan.actions).await;
-    let reported = report(&actor, &plan, &acts.errors, recalled.reported).await;
-
     let is_taken = acts.foreign.is_some();
     context.memory.of(key, |notes| {
         let at = Instant::now();
         notes.foreign = acts.foreign.map(Arc::new).or(notes.foreign.take());
+        notes.refusal = Refusal::among(&acts.errors);
         for written in acts.written {
             notes.wrote(written, at);
-        }
-        if let Ok(Some(written)) = reported.as_ref().map(|reported| &reported.written) {
-            notes.wrote(written.clone(), at);
-            notes.reported = Some(at);
-            notes.ahead = recalled.ahead_now;
         }
     });
     if let Some(error) = acts.errors.into_iter().next() {
         return Err(error);
     }
-    let again = [reported?.again, is_taken.then_some(SOON), unheard];
+    let again = [reported.again, is_taken.then_some(SOON), unheard];
     let again = again.into_iter().flatten();
     context.memory.of(key, |notes| notes.failures = 0);
     Ok(Requeue::requeue(next_look(&plan, recalled.now, again)))
@@ -170,7 +176,9 @@ pub(super) fn after_error(object: &Guarded, error: &Error, context: &Context) ->
         Class::Retry(least) => {
             context.metrics.failed(error.variant());
             let key = ObjectRef::from_obj(object);
-            let wait = context.memory.of(&key, |notes| notes.next_wait(random()));
+            let wait = context
+                .memory
+                .of(&key, |notes| notes.next_wait(context.host.random()));
             let wait = wait.max(least.unwrap_or_default());
             warn!(
                 error = words,
@@ -186,6 +194,7 @@ pub(super) fn after_error(object: &Guarded, error: &Error, context: &Context) ->
 struct Recalled {
     freshness: Freshness,
     reported: Option<Instant>,
+    refusal: Option<Refusal>,
     foreign: Option<Arc<ReplicaSet>>,
     now: Timestamp,
     /// How far the wall clock was set ahead since the drains were last written.
@@ -195,10 +204,11 @@ struct Recalled {
 }
 
 impl Context {
-    fn calls(&self) -> Calls<'_> {
+    pub(super) fn calls(&self) -> Calls<'_> {
         Calls {
             client: &self.client,
             metrics: &self.metrics,
+            clock: &self.clock,
         }
     }
 
@@ -215,6 +225,7 @@ impl Context {
             Recalled {
                 freshness: notes.freshness(objects, Instant::now()),
                 reported: notes.reported,
+                refusal: notes.refusal.clone(),
                 foreign: notes.foreign.clone(),
                 now,
                 ahead: ahead.saturating_sub(*notes.ahead.get_or_insert(ahead)),
@@ -271,12 +282,6 @@ fn next_look(plan: &Plan, now: Timestamp, again: impl Iterator<Item = Duration>)
     wake.into_iter().chain(again).fold(IDLE, Duration::min)
 }
 
-/// Random enough for epochs and for spreading waits: the standard library seeds its hash maps from
-/// the system's randomness, and no two states are alike.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
 fn words_of(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
@@ -329,10 +334,5 @@ mod tests {
         postpone(&mut status, Duration::from_secs(60));
         let after = status.drains[0].deadline.clone().unwrap().0;
         assert_eq!(after, before + Duration::from_secs(60));
-    }
-
-    #[test]
-    fn random_numbers_differ() {
-        assert_ne!(random(), random());
     }
 }

@@ -1,18 +1,21 @@
-//! Says what was seen and done: the status first, and then the Events that go with it. Decides only
-//! when the status is worth a write.
+//! Says what was seen and what is about to be done: the status first, and then the Events that go with
+//! it. Decides only when the status is worth a write.
 
 mod event;
+mod refusal;
 mod status;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::api::Patch;
 use kube::core::object::HasStatus;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::{info, trace, warn};
 
 use self::event::publish;
+pub(super) use self::refusal::Refusal;
 use self::status::Writing;
 use super::act::{Actor, Calls, changed, patch_params};
 use super::caches::Guarded;
@@ -31,8 +34,8 @@ pub(super) struct Reported {
     pub(super) again: Option<Duration>,
 }
 
-/// Writes the status where it differs enough, and then publishes the Events; `last` is when it was
-/// last written.
+/// Writes the status where it differs enough, and then publishes the Events; `refusal` is what came of
+/// the last plan, `last` is when the status was last written.
 ///
 /// # Errors
 ///
@@ -41,7 +44,7 @@ pub(super) struct Reported {
 pub(super) async fn report(
     actor: &Actor<'_>,
     plan: &Plan,
-    errors: &[Error],
+    refusal: Option<&Refusal>,
     last: Option<Instant>,
 ) -> Result<Reported, Error> {
     let object = actor.objects.object;
@@ -49,8 +52,14 @@ pub(super) async fn report(
         return Ok(Reported::default());
     };
     let mut events = plan.events.clone();
-    events.extend(status::show_failure(&mut status, object, errors));
     let read = object.status().cloned().unwrap_or_default();
+    if plan.actions.iter().any(refusal::can_be_refused) {
+        let shown = Refusal::shown(&read);
+        let refusal = refusal.or(shown.as_ref());
+        let (generation, now) = (object.metadata.generation, actor.calls.clock.wall());
+        let event = refusal.and_then(|it| it.show(&mut status, &read, (generation, now)));
+        events.extend(event);
+    }
     let writing = status::decide(&read, &status, last.map(|at| at.elapsed()));
     match writing {
         // What is told goes with the memory that it was told.
@@ -96,7 +105,7 @@ pub(super) async fn report_unreadable(
         message,
     };
     publish(calls, &object.object_ref(&()), &[event]).await;
-    let patch = status::unreadable(error, object.meta());
+    let patch = status::unreadable(error, object.meta(), calls.clock.wall());
     write(calls, object, patch).await.map(drop)
 }
 

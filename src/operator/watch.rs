@@ -6,8 +6,9 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
-use futures::{Stream, StreamExt};
+use futures::stream::BoxStream;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -17,13 +18,15 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Config, Event, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use tracing::{debug, warn};
 
+use super::adoption::Adoption;
 use super::caches::{Caches, Guarded};
 use super::preflight;
 use super::prune::{self, Prune};
-use crate::api::POD_TEMPLATE_HASH;
+use super::strays::{self, Found, Strays};
+use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
 
 /// Objects of one page of a list. Small, because a page is decoded whole before it is pruned: with
 /// 500 pods of 10 kB each the heap would grow by more than the operator needs ever after.
@@ -68,13 +71,49 @@ impl Sync {
 /// Where changes go: the names of the objects that they concern.
 pub(super) type Queue = UnboundedSender<ObjectRef<Guarded>>;
 
-/// Starts every watch.
+/// The events of one kind.
+pub type Watch<K> = BoxStream<'static, watcher::Result<Event<K>>>;
+
+/// The events of every kind that is watched.
+#[expect(missing_docs, reason = "each is named after its kind")]
+pub struct Watches {
+    pub objects: Watch<Guarded>,
+    pub replica_sets: Watch<ReplicaSet>,
+    pub pods: Watch<Pod>,
+    pub services: Watch<Service>,
+    pub endpoint_slices: Watch<EndpointSlice>,
+    pub controller_revisions: Watch<PartialObjectMeta<ControllerRevision>>,
+}
+
+impl Watches {
+    /// The watches of a cluster, or of one namespace of it.
+    pub(super) fn open(client: &Client, namespace: Option<&str>, adoption: &Adoption) -> Self {
+        let all = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+        // Ours all have the label, and so have those of every Deployment: no label tells them apart.
+        let labelled = all.clone().labels(POD_TEMPLATE_HASH);
+        let (pods, any) = (api(client, namespace), all.clone());
+        let pods = move |is_wide: bool| {
+            let config = if is_wide { &any } else { &labelled };
+            watcher(Api::clone(&pods), config.clone()).boxed()
+        };
+        Self {
+            objects: watcher(api(client, namespace), all.clone()).boxed(),
+            replica_sets: watcher(api(client, namespace), all.clone()).boxed(),
+            pods: adoption.follow(pods),
+            services: watcher(api(client, namespace), all.clone()).boxed(),
+            endpoint_slices: watcher(api(client, namespace), all.clone()).boxed(),
+            controller_revisions: watcher(api(client, namespace), all).boxed(),
+        }
+    }
+}
+
+/// Follows every watch. Returns what they fill, and the pods that may be nobody's.
 pub(super) fn start(
-    client: &Client,
-    namespace: Option<&str>,
+    watches: Watches,
     sync: &Sync,
     queue: &Queue,
-) -> Caches {
+    adoption: Adoption,
+) -> (Caches, Found) {
     let (objects, objects_writer) = reflector::store();
     let (replica_sets, replica_sets_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
@@ -89,27 +128,29 @@ pub(super) fn start(
         endpoint_slices,
         controller_revisions,
     };
+    let (strays, found) = strays::channel();
     let follow = Follow {
         caches: caches.clone(),
         sync: sync.clone(),
         queue: queue.clone(),
+        adoption,
+        strays,
     };
-    let all = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
-    // Ours all have the label, and so have those of every Deployment: no label tells them apart.
-    let labelled = all.clone().labels(POD_TEMPLATE_HASH);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(OBJECTS, watch, objects_writer);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(REPLICA_SETS, watch, replica_sets_writer);
-    let watch = watcher(api(client, namespace), labelled);
-    follow.spawn(PODS, watch, pods_writer);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(SERVICES, watch, services_writer);
-    let watch = watcher(api(client, namespace), all.clone());
-    follow.spawn(ENDPOINT_SLICES, watch, endpoint_slices_writer);
-    let watch = watcher(api(client, namespace), all);
-    follow.spawn(CONTROLLER_REVISIONS, watch, controller_revisions_writer);
-    caches
+    follow.spawn(OBJECTS, watches.objects, objects_writer);
+    follow.spawn(REPLICA_SETS, watches.replica_sets, replica_sets_writer);
+    follow.spawn(PODS, watches.pods, pods_writer);
+    follow.spawn(SERVICES, watches.services, services_writer);
+    follow.spawn(
+        ENDPOINT_SLICES,
+        watches.endpoint_slices,
+        endpoint_slices_writer,
+    );
+    follow.spawn(
+        CONTROLLER_REVISIONS,
+        watches.controller_revisions,
+        controller_revisions_writer,
+    );
+    (caches, found)
 }
 
 const OBJECTS: Kind<Guarded> = Kind {
@@ -117,13 +158,15 @@ const OBJECTS: Kind<Guarded> = Kind {
     prune: prune::object,
     is_same: |_, _| false,
     concerns: |_, object| vec![ObjectRef::from_obj(object)],
+    then: |_, _, _| {},
 };
 
 const REPLICA_SETS: Kind<ReplicaSet> = Kind {
     name: "ReplicaSets",
     prune: prune::replica_set,
     is_same: |_, _| false,
-    concerns: |_, set| Caches::owner_of_set(set).into_iter().collect(),
+    concerns: Caches::claimants,
+    then: Follow::note_replica_set,
 };
 
 const PODS: Kind<Pod> = Kind {
@@ -131,6 +174,7 @@ const PODS: Kind<Pod> = Kind {
     prune: prune::pod,
     is_same: |_, _| false,
     concerns: |caches, pod| caches.owner_of_pod(pod).into_iter().collect(),
+    then: Follow::note_pod,
 };
 
 const SERVICES: Kind<Service> = Kind {
@@ -138,6 +182,7 @@ const SERVICES: Kind<Service> = Kind {
     prune: prune::service,
     is_same: |old, new| old == new,
     concerns: |caches, service| caches.neighbours(service.metadata.namespace.as_deref()),
+    then: |_, _, _| {},
 };
 
 const ENDPOINT_SLICES: Kind<EndpointSlice> = Kind {
@@ -145,6 +190,7 @@ const ENDPOINT_SLICES: Kind<EndpointSlice> = Kind {
     prune: prune::endpoint_slice,
     is_same: |old, new| old == new,
     concerns: Caches::named_by,
+    then: |_, _, _| {},
 };
 
 const CONTROLLER_REVISIONS: Kind<PartialObjectMeta<ControllerRevision>> = Kind {
@@ -152,6 +198,7 @@ const CONTROLLER_REVISIONS: Kind<PartialObjectMeta<ControllerRevision>> = Kind {
     prune: prune::controller_revision,
     is_same: |old, new| old.metadata.uid == new.metadata.uid,
     concerns: |caches, record| caches.owner_of_record(record).into_iter().collect(),
+    then: |_, _, _| {},
 };
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -171,6 +218,8 @@ struct Kind<K> {
     /// A change from one to the other means nothing to any decision.
     is_same: fn(&K, &K) -> bool,
     concerns: fn(&Caches, &K) -> Vec<ObjectRef<Guarded>>,
+    /// What follows from an event besides a look at what it concerns, given what was known before.
+    then: fn(&Follow, &Event<K>, Option<&K>),
 }
 
 #[derive(Clone)]
@@ -178,29 +227,28 @@ struct Follow {
     caches: Caches,
     sync: Sync,
     queue: Queue,
+    adoption: Adoption,
+    strays: Strays,
 }
 
 impl Follow {
-    fn spawn<K>(
-        &self,
-        kind: Kind<K>,
-        stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-        writer: Writer<K>,
-    ) where
+    fn spawn<K>(&self, kind: Kind<K>, stream: Watch<K>, writer: Writer<K>)
+    where
         K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
     {
         self.sync.wait(kind.name, "not listed yet".into());
         tokio::spawn(self.clone().run(kind, stream, writer));
     }
 
-    async fn run<K>(
-        self,
-        kind: Kind<K>,
-        stream: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-        mut writer: Writer<K>,
-    ) where
+    async fn run<K>(self, kind: Kind<K>, stream: Watch<K>, mut writer: Writer<K>)
+    where
         K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
     {
+        if kind.name == PODS.name {
+            // Which pods are kept depends on whose they are. An error says that the watch has ended,
+            // which it does with the process alone.
+            let _ = self.caches.replica_sets.wait_until_ready().await;
+        }
         let store = writer.as_reader();
         let mut stream = pin!(stream.default_backoff());
         while let Some(event) = stream.next().await {
@@ -211,10 +259,14 @@ impl Follow {
                     continue;
                 }
             };
-            let Some(event) = pruned(event, kind.prune) else {
+            let Some(event) = pruned(event, kind.prune, &self.caches) else {
                 continue;
             };
             let concerned = self.concerned(&kind, &store, &event);
+            let before = match &event {
+                Event::Apply(new) | Event::Delete(new) => store.get(&ObjectRef::from_obj(new)),
+                _ => None,
+            };
             writer.apply_watcher_event(&event);
             if matches!(event, Event::InitDone) {
                 self.sync.done(kind.name);
@@ -226,6 +278,33 @@ impl Follow {
             for object in concerned {
                 self.tell(object);
             }
+            (kind.then)(&self, &event, before.as_deref());
+        }
+    }
+
+    /// Looks for adopted ReplicaSets, and for marks on the pods of those that are ours no longer. Pods of
+    /// one that was deleted are the garbage collector's.
+    fn note_replica_set(&self, event: &Event<ReplicaSet>, before: Option<&ReplicaSet>) {
+        let set = match event {
+            Event::InitDone => return self.adoption.heed(&self.caches),
+            Event::Apply(set) | Event::Delete(set) => set,
+            Event::Init | Event::InitApply(_) => return,
+        };
+        if set.annotations().contains_key(ADOPTED) {
+            self.adoption.heed(&self.caches);
+        }
+        let was_ours = before.is_some_and(|set| Caches::owner_of_set(set).is_some());
+        if was_ours && Caches::owner_of_set(set).is_none() {
+            self.strays.search(&self.caches);
+        }
+    }
+
+    /// Looks for marks on pods that are nobody's, once it is known whose they are.
+    fn note_pod(&self, event: &Event<Pod>, _: Option<&Pod>) {
+        match event {
+            Event::InitDone => self.strays.search(&self.caches),
+            Event::Apply(pod) => self.strays.consider(pod, &self.caches),
+            Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
         }
     }
 
@@ -277,16 +356,18 @@ impl Follow {
 const GONE: u16 = 410;
 
 /// What is kept of an event; an object that is kept no longer is as good as deleted.
-fn pruned<K>(event: Event<K>, prune: Prune<K>) -> Option<Event<K>> {
+fn pruned<K>(event: Event<K>, prune: Prune<K>, caches: &Caches) -> Option<Event<K>> {
     match event {
-        Event::Apply(mut object) => Some(if prune(&mut object) {
+        Event::Apply(mut object) => Some(if prune(&mut object, caches) {
             Event::Apply(object)
         } else {
             Event::Delete(object)
         }),
-        Event::InitApply(mut object) => prune(&mut object).then_some(Event::InitApply(object)),
+        Event::InitApply(mut object) => {
+            prune(&mut object, caches).then_some(Event::InitApply(object))
+        }
         Event::Delete(mut object) => {
-            prune(&mut object);
+            prune(&mut object, caches);
             Some(Event::Delete(object))
         }
         marker @ (Event::Init | Event::InitDone) => Some(marker),

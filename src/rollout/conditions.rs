@@ -148,7 +148,7 @@ impl Conditions {
 }
 
 /// Where things stand and what they wait for: `2 of 4 pods updated, 4 in service; …`.
-fn summary(status: &GracefulDeploymentStatus, draft: &Draft) -> String {
+pub(super) fn summary(status: &GracefulDeploymentStatus, draft: &Draft) -> String {
     /// More is not read: the first ones are what everything else waits for.
     const MOST: usize = 3;
     let mut text = format!(
@@ -268,6 +268,7 @@ impl std::fmt::Display for Hold {
             Self::AwaitingTermination { count } => {
                 write!(f, "not gone yet: {}", counted(*count, "old pod"))
             }
+            Self::Claiming { replica_set: set } => write!(f, "ReplicaSet {set} changes hands"),
             Self::Paused => f.write_str("paused by spec.paused"),
             Self::NameTaken { name } => {
                 write!(

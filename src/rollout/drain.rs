@@ -133,10 +133,7 @@ fn follow_readiness(
             return;
         }
     }
-    let request = Action::RequestDrain {
-        pod: pod.into(),
-        epoch: drain.epoch.clone(),
-    };
+    let epoch = drain.epoch.clone();
     if is_asked {
         note_withdrawal(observation, target, pod, drain, draft);
     }
@@ -150,8 +147,11 @@ fn follow_readiness(
         note_outcome(observation, target, pod, drain, draft);
     }
     let is_lost = is_asked && is_lost(observation, pod, drain, draft);
-    if drain.outcome.is_none() && (!(is_asked && is_current) || is_lost) {
-        draft.actions.push(request);
+    // An epoch that begins in this round is asked for in the next, which finds it in the status.
+    let is_remembered = drain.outcome.is_none() && drain.epoch == epoch;
+    if is_remembered && (!(is_asked && is_current) || is_lost) {
+        let pod = pod.into();
+        draft.actions.push(Action::RequestDrain { pod, epoch });
     }
 }
 

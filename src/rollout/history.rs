@@ -16,7 +16,9 @@ pub(super) fn refresh(observation: &Observation, target: &Target, draft: &mut Dr
         let is_configured = revision.config == target.drain_settings;
         let number = observation.next_number();
         if is_wanted {
-            let is_fresh = revision.injected == observation.wanted.injected && is_configured;
+            let is_fresh = revision.injected == observation.wanted.injected
+                && is_configured
+                && revision.is_current;
             // A revision that is wanted again becomes the newest (as in Deployment's rollback).
             let is_newest = revision.number + 1 == number;
             if !(is_fresh && is_newest) {
@@ -32,7 +34,7 @@ pub(super) fn refresh(observation: &Observation, target: &Target, draft: &mut Dr
                     number,
                 });
             }
-        } else if !is_configured && revision.replicas > 0 {
+        } else if !is_configured && revision.replicas > 0 && !revision.injected.is_empty() {
             draft.actions.push(Action::ConfigureReplicaSet {
                 replica_set: revision.into(),
             });

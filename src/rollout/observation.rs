@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::plan::ObjectRef;
 use super::target::{Invalid, Target};
 use crate::api::receipt::Receipt;
 use crate::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus};
@@ -29,6 +30,8 @@ pub struct Observation {
     pub wanted: NewRevision,
     /// The object's ReplicaSets, in any order.
     pub revisions: Vec<Revision>,
+    /// ReplicaSets that are to become the object's, or to be so no longer.
+    pub claims: Claims,
     /// The pods of these ReplicaSets, in any order.
     pub pods: Vec<Pod>,
     /// The Services that select any of these pods.
@@ -46,6 +49,15 @@ pub struct NewRevision {
     pub injected: String,
     /// Somebody else's ReplicaSet has the name.
     pub name_taken: bool,
+}
+
+/// Whose ReplicaSets are to change hands, by their labels and the object's selector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// They match and nobody controls them.
+    pub adopt: Vec<ObjectRef>,
+    /// They are ours and match no longer.
+    pub release: Vec<ObjectRef>,
 }
 
 /// A ReplicaSet of ours.
@@ -67,10 +79,12 @@ pub struct Revision {
     pub counted: u32,
     /// Ready pods that its controller counts.
     pub counted_ready: u32,
-    /// Summary of what is injected into its new pods.
+    /// Summary of what is injected into its new pods; empty where nothing is.
     pub injected: String,
     /// Drain settings of its new pods.
     pub config: String,
+    /// It carries the object's annotations and `minReadySeconds`.
+    pub is_current: bool,
     /// A ControllerRevision keeps the user's template of it.
     pub is_recorded: bool,
     /// Why it cannot make pods, in its controller's words.

@@ -66,6 +66,16 @@ pub enum Action {
         /// The ReplicaSet.
         replica_set: ObjectRef,
     },
+    /// Makes a ReplicaSet that nobody controls ours. Its pods are not touched.
+    AdoptReplicaSet {
+        /// The ReplicaSet.
+        replica_set: ObjectRef,
+    },
+    /// Gives a ReplicaSet up that is not ours any more. Its pods are not touched.
+    ReleaseReplicaSet {
+        /// The ReplicaSet.
+        replica_set: ObjectRef,
+    },
     /// Asks a ReplicaSet for another number of pods.
     ScaleReplicaSet {
         /// The ReplicaSet.
@@ -180,6 +190,11 @@ pub enum Hold {
     AwaitingTermination {
         /// How many.
         count: u32,
+    },
+    /// A ReplicaSet changes hands: what its pods count for is not known yet.
+    Claiming {
+        /// The ReplicaSet.
+        replica_set: String,
     },
     /// The rollout is paused.
     Paused,
@@ -302,6 +317,8 @@ impl Action {
             | Self::RecordRevision { .. }
             | Self::RefreshReplicaSet { .. }
             | Self::ConfigureReplicaSet { .. }
+            | Self::AdoptReplicaSet { .. }
+            | Self::ReleaseReplicaSet { .. }
             | Self::ScaleReplicaSet { .. }
             | Self::DeleteReplicaSet { .. } => None,
         }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 
 use super::budget::Budget;
-use super::conditions::{Conditions, Truth};
+use super::conditions::{Conditions, Truth, summary};
 use super::drain::HEARING;
 use super::observation::{Observation, after};
 use super::plan::{Draft, Hold, Plan};
@@ -40,6 +40,20 @@ pub(super) fn stalled(observation: &Observation, invalid: &Invalid, mut draft: D
         drains: retired,
         ..previous.clone()
     };
+    let mut plan = draft.into_plan();
+    plan.status = Some(status);
+    plan
+}
+
+/// The plan while ReplicaSets change hands: everything stands as it stood, but for drains that ended.
+pub(super) fn claiming(observation: &Observation, draft: Draft) -> Plan {
+    let mut status = observation.previous.clone();
+    let mut conditions = Conditions::from(observation);
+    let message = summary(&status, &draft);
+    conditions.set("Ready", Truth::False, Reason::RollingOut, &message);
+    conditions.set("Reconciling", Truth::True, Reason::RollingOut, &message);
+    status.conditions = conditions.into_list();
+    status.drains.clone_from(&draft.drains);
     let mut plan = draft.into_plan();
     plan.status = Some(status);
     plan

@@ -33,7 +33,7 @@ fn run_kubectl(arguments: &[&str]) -> Output {
     Command::new("kubectl").args(arguments).output().unwrap()
 }
 
-fn kubectl(arguments: &[&str]) -> String {
+pub(crate) fn kubectl(arguments: &[&str]) -> String {
     let output = run_kubectl(arguments);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -41,7 +41,7 @@ fn kubectl(arguments: &[&str]) -> String {
 }
 
 /// Puts the CRD in place, once for all tests of this binary, as a person would: twice.
-fn install() {
+pub(crate) fn install() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         kubectl(&["apply", "-f", CRDS]);

@@ -2,9 +2,11 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::events::v1::Event;
@@ -17,10 +19,13 @@ use serde_json::{Value, json};
 
 use graceful::api::v1alpha1::{DrainRecord, GracefulDeployment};
 
+use crate::watcher::Watcher;
+
 /// What a test's namespace is good for.
 pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) namespace: String,
+    watcher: Watcher,
 }
 
 /// How often a condition is looked at. No event is missed by it: what is asked for stays true.
@@ -85,7 +90,8 @@ pub(crate) fn test_under_load<T: Future<Output = Verdict>>(name: &str, test: imp
     }
 }
 
-/// The namespace goes with the test, unless it failed: then its objects are kept for the logs.
+/// The namespace goes with the test, unless it failed: then its objects are kept for the logs. However
+/// it ended, what happened meanwhile is held to the promises.
 fn in_namespace<R, T: Future<Output = R>>(name: &str, test: impl FnOnce(World) -> T) -> R {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -95,7 +101,16 @@ fn in_namespace<R, T: Future<Output = R>>(name: &str, test: impl FnOnce(World) -
     runtime.block_on(async {
         let world = World::new(name).await;
         let (client, namespace) = (world.client.clone(), world.namespace.clone());
-        let result = test(world).await;
+        let watcher = world.watcher.clone();
+        let result = AssertUnwindSafe(test(world)).catch_unwind().await;
+        let safety = watcher.judge().await;
+        let result = result.unwrap_or_else(|panic| {
+            println!("{}", safety.clone().err().unwrap_or_default());
+            resume_unwind(panic)
+        });
+        if let Err(broken) = safety {
+            panic!("{broken}");
+        }
         let namespaces: Api<Namespace> = Api::all(client);
         let _ = namespaces
             .delete(&namespace, &DeleteParams::default())
@@ -124,7 +139,12 @@ impl World {
             .create(&PostParams::default(), &body)
             .await
             .expect("a namespace");
-        Self { client, namespace }
+        let watcher = Watcher::start(&client, &namespace).await;
+        Self {
+            client,
+            namespace,
+            watcher,
+        }
     }
 
     /// Objects of one kind in the namespace.

@@ -10,7 +10,7 @@ use serde_json::json;
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
-use crate::cluster::{Verdict, World, is_ready, names, test, test_under_load};
+use crate::cluster::{Verdict, World, is_ready, names, test, test_alone, test_under_load};
 use crate::figure::{assert_at_most, seconds, slack};
 use crate::load::{Clients, Load};
 use crate::stream::Stream;
@@ -176,7 +176,9 @@ fn assert_never_withdrawn(timeline: &Timeline, pods: &[String]) {
 /// B65, R24.
 #[test]
 fn pod_that_never_gets_idle_leaves_at_its_deadline() {
-    test("deadline", |world| async move {
+    // An agent that is kept from the processor for two seconds after its deadline counts as silent.
+    test_alone("deadline", |world| async move {
+        let timeout = 12.0;
         let app = App::graceful("app")
             .replicas(2)
             .spec("/drain/timeoutSeconds", json!(12));
@@ -195,8 +197,9 @@ fn pod_that_never_gets_idle_leaves_at_its_deadline() {
             .gone(&world, "app", std::slice::from_ref(&drain.pod), SOON)
             .await;
         let deleted = timeline.lives("app")[&drain.pod].deleted.expect("deleted");
+        let given = seconds(deleted - drain.since.0.as_millisecond());
+        assert!(given >= timeout, "deleted {given:.1} s after its request");
         let off = seconds(deleted - deadline);
-        assert!(off >= -2.0, "deleted {off:.1} s before its deadline");
         assert_at_most(
             "busy pod deleted after its deadline",
             off,
@@ -231,10 +234,10 @@ fn pod_that_never_gets_idle_leaves_at_its_deadline() {
 #[test]
 fn liveness_failure_restarts_the_container_in_its_own_time() {
     test("liveness", |world| async move {
-        // Healthy for five seconds, then never again; a stream would hold the hook for its drain.
+        // Healthy for ten seconds, then never again; a stream would hold the hook for its drain.
         let probe = json!({
             "httpGet": {"path": "/never", "port": 8080},
-            "initialDelaySeconds": 5, "periodSeconds": 1, "failureThreshold": 1,
+            "initialDelaySeconds": 10, "periodSeconds": 1, "failureThreshold": 1,
         });
         let app = App::graceful("app").container("/livenessProbe", probe);
         world.create::<GracefulDeployment>(app.object()).await;
@@ -265,12 +268,12 @@ fn liveness_failure_restarts_the_container_in_its_own_time() {
             })
             .await;
         let took = began.elapsed().as_secs_f64();
-        // Its own 6 s, shutdown.timeoutSeconds 5, and the kubelet's 2 s after an overrun; the drain's
+        // Its own 11 s, shutdown.timeoutSeconds 5, and the kubelet's 2 s after an overrun; the drain's
         // deadline would be 60 s.
         assert_at_most(
             "liveness failure: container restarted",
             took,
-            13.0 * slack(),
+            18.0 * slack(),
             "s",
         );
     });

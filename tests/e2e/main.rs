@@ -2,16 +2,21 @@
 //!
 //! Each test has a namespace of its own, labelled `restricted`. Those under load run alone, the
 //! others side by side. Beside each load runs a control arm, a Service whose pods never change:
-//! losses there mean a disturbed machine, and only then a test is repeated, once and visibly.
+//! losses there mean a disturbed machine, and only then a test is repeated, once and visibly. What
+//! happens in each namespace is held to the promises by the safety monitor.
 #![cfg(test)]
 
 mod app;
 mod cluster;
 mod figure;
 mod load;
+#[path = "../fixtures/monitor.rs"]
+mod monitor;
 mod process;
 mod stream;
 mod timeline;
+#[path = "../fixtures/watcher.rs"]
+mod watcher;
 
 mod bench;
 mod bounds;

@@ -9,3 +9,4 @@ mod generated;
 mod inject;
 mod readme;
 mod rollout;
+mod safety;

@@ -1,6 +1,7 @@
 //! The planner, held to its promises: properties over random observations, and whole rollouts in a
 //! small model of a cluster.
 
+mod claims;
 mod decisions;
 mod faults;
 mod fixtures;

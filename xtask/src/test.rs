@@ -20,6 +20,13 @@ use crate::stage::{Outcome, conclude, in_root};
 use crate::{bench, check};
 pub(crate) use rig::{Rig, Tests};
 
+/// Tests of the stage cluster at the same time. Each waits for controllers most of its time and has a
+/// namespace of its own; with twice as many an API server on two cores answers too late for them.
+const AT_ONCE: &str = "12";
+
+/// Tells the tests that have a long form to take it.
+const FULL: &str = "GRACEFUL_FULL";
+
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -144,10 +151,17 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
         // bench and soak.
         arguments.extend(["--skip", "bench::", "--skip", "soak::"].map(str::to_owned));
     }
+    let mut env = vec![];
+    if args.full {
+        env.push((FULL, "1"));
+    }
+    if stage == Stage::Cluster {
+        env.push(("RUST_TEST_THREADS", AT_ONCE));
+    }
     Tests {
         binary,
         arguments,
-        env: vec![],
+        env,
         limit: stage.limit(),
     }
 }

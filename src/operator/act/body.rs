@@ -3,6 +3,8 @@
 //! Every patch is a merge patch with the UID and the version of what was seen: the API server answers
 //! with a conflict where either differs.
 
+mod adopt;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -10,6 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+pub(super) use self::adopt::{adopt, is_injected, release, trial};
 use crate::api::request::DrainRequest;
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{
@@ -17,10 +20,8 @@ use crate::api::{
     REVISION, USER_DELETION_COST,
 };
 use crate::inject::Injected;
+use crate::observe::inherited;
 use crate::rollout::ObjectRef;
-
-/// Ours or kubectl's, and so not the user's to hand down to ReplicaSets.
-const NOT_COPIED: [&str; 2] = [super::super::prune::LAST_APPLIED, REVISION];
 
 /// A patch of what was seen, and of nothing else.
 fn guarded(seen: &ObjectRef, patch: Value) -> Value {
@@ -50,7 +51,7 @@ pub(super) fn request_drain(seen: &ObjectRef, pod: &Pod, request: &DrainRequest)
     guarded(seen, patch)
 }
 
-pub(super) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timestamp) -> Value {
+pub(in crate::operator) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timestamp) -> Value {
     let kept = pod.annotations().get(USER_DELETION_COST);
     let mut annotations = json!({DRAIN: null, USER_DELETION_COST: null, CANCELLED: now});
     if let (Some(kept), Some(annotations)) = (kept, annotations.as_object_mut()) {
@@ -114,12 +115,7 @@ pub(super) fn replica_set(
     {
         labels.insert(POD_TEMPLATE_HASH.into(), json!(hash));
     }
-    let mut annotations: BTreeMap<&str, &str> = object
-        .annotations()
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .filter(|(key, _)| !NOT_COPIED.contains(key))
-        .collect();
+    let mut annotations: BTreeMap<&str, &str> = inherited(object).collect();
     let number = number.to_string();
     annotations.insert(REVISION, &number);
     json!({
@@ -155,10 +151,22 @@ pub(super) fn refreshed(
             .or_insert_with(|| json!({}))
             .as_object_mut()
     {
+        let own = inherited(object).map(|(key, value)| (key.to_owned(), json!(value)));
+        annotations.extend(own);
         annotations.insert(REVISION.into(), json!(number.to_string()));
     }
+    // An adopted one selects its pods by another hash, or by none.
+    let hash = set
+        .pointer("/spec/selector/matchLabels")
+        .map_or(Some(hash), |labels| {
+            labels.get(POD_TEMPLATE_HASH).and_then(Value::as_str)
+        });
+    let template = match hash {
+        Some(hash) => labelled(&injected.template, hash),
+        None => injected.template.clone(),
+    };
     if let Some(spec) = set.get_mut("spec").and_then(Value::as_object_mut) {
-        spec.insert("template".into(), labelled(&injected.template, hash));
+        spec.insert("template".into(), template);
         spec.insert(
             "minReadySeconds".into(),
             json!(object.spec.min_ready_seconds),
@@ -222,7 +230,7 @@ mod tests {
     use super::*;
     use crate::api::v1alpha1::Drain;
 
-    fn seen() -> ObjectRef {
+    pub(super) fn seen() -> ObjectRef {
         ObjectRef {
             name: "chat-1".into(),
             uid: "u".into(),
@@ -242,13 +250,13 @@ mod tests {
         }
     }
 
-    fn object() -> GracefulDeployment {
+    pub(super) fn object() -> GracefulDeployment {
         serde_json::from_value(json!({
             "apiVersion": "graceful.dev/v1alpha1",
             "kind": "GracefulDeployment",
             "metadata": {
                 "name": "chat", "namespace": "web", "uid": "o",
-                "annotations": {"team": "a", super::super::super::prune::LAST_APPLIED: "{}"},
+                "annotations": {"team": "a", crate::api::LAST_APPLIED: "{}"},
             },
             "spec": {
                 "selector": {"matchLabels": {"app": "chat"}},
@@ -358,12 +366,33 @@ mod tests {
         let set = refreshed(&current, &object(), &injected(), ("h", 5));
         assert_eq!(set["spec"]["newer"], 1);
         assert_eq!(set["spec"]["replicas"], 2);
-        let expected = json!({"z": "1", REVISION: "5"});
+        let expected = json!({"team": "a", "z": "1", REVISION: "5"});
         assert_eq!(set["metadata"]["annotations"], expected);
         assert_eq!(
             set["spec"]["template"]["metadata"]["labels"][POD_TEMPLATE_HASH],
             "h"
         );
+    }
+
+    /// B06: its selector cannot be changed.
+    #[test]
+    fn an_adopted_replica_set_keeps_its_own_hash() {
+        let adopted = |labels: Value| {
+            let current = json!({"metadata": {}, "spec": {"selector": {"matchLabels": labels}}});
+            let set = refreshed(&current, &object(), &injected(), ("h", 5));
+            set["spec"]["template"]["metadata"]["labels"].clone()
+        };
+        let theirs = json!({"app": "chat", POD_TEMPLATE_HASH: "5d4f"});
+        assert_eq!(adopted(theirs.clone()), theirs);
+        assert_eq!(adopted(json!({"app": "chat"})), json!({"app": "chat"}));
+    }
+
+    /// B15.
+    #[test]
+    fn a_refresh_brings_the_objects_annotations() {
+        let current = json!({"metadata": {"annotations": {"team": "old"}}, "spec": {}});
+        let set = refreshed(&current, &object(), &injected(), ("h", 5));
+        assert_eq!(set["metadata"]["annotations"]["team"], "a");
     }
 
     #[test]

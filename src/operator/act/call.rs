@@ -16,6 +16,7 @@ use tracing::info;
 
 use super::{Actor, Done};
 use crate::api::FIELD_MANAGER;
+use crate::operator::clock::Clock;
 use crate::operator::error::Failure;
 use crate::operator::memory::{Kind, Trace, Written};
 use crate::operator::metrics::Metrics;
@@ -30,6 +31,7 @@ const CALL: Duration = Duration::from_secs(20);
 pub(in crate::operator) struct Calls<'a> {
     pub(in crate::operator) client: &'a Client,
     pub(in crate::operator) metrics: &'a Metrics,
+    pub(in crate::operator) clock: &'a Clock,
 }
 
 impl Calls<'_> {

@@ -30,7 +30,7 @@ pub(in crate::operator) async fn publish(
         .for_each_concurrent(None, |(index, event)| {
             let api = api.clone();
             async move {
-                let event = event_of(regarding, event, (Timestamp::now(), index));
+                let event = event_of(regarding, event, (calls.clock.wall(), index));
                 let params = PostParams::default();
                 let call = api.create(&params, &event);
                 if let Err(source) = calls.timed("create", "Event", call).await {

@@ -9,8 +9,6 @@ use serde_json::{Map, Value, json};
 
 use crate::api::reason::Reason;
 use crate::api::v1alpha1::{GracefulDeployment, GracefulDeploymentStatus};
-use crate::operator::error::{Error, in_words};
-use crate::rollout::Event;
 
 /// Counters and messages alone are written at most this often: a rollout changes them with every
 /// readiness of every pod, and a person reads them once a second at best.
@@ -119,66 +117,9 @@ fn difference(from: &Value, to: &Value) -> Value {
     Value::Object(patch)
 }
 
-/// Shows what the API server refused, where nothing can be made because of it: a quota, a policy, a
-/// template that it does not take. Returns the Event for it where it is news.
-pub(super) fn show_failure(
-    status: &mut GracefulDeploymentStatus,
-    object: &GracefulDeployment,
-    errors: &[Error],
-) -> Option<Event> {
-    let error = errors.iter().find(|error| match error {
-        Error::CreateReplicaSet { .. } => !error.is_outdated(),
-        // What fails without being refused is made again, and until then no pod waits for it.
-        Error::RefreshReplicaSet { .. } => error.is_invalid(),
-        _ => false,
-    })?;
-    let message = in_words(error);
-    let generation = object.metadata.generation;
-    let known: &[Condition] = object
-        .status
-        .as_ref()
-        .map_or(&[], |status| &status.conditions);
-    let is_known = known
-        .iter()
-        .any(|known| known.type_ == "ReplicaFailure" && known.message == message);
-    let mut set = |kind: &str, truth: &str, reason: Reason| {
-        let before = known
-            .iter()
-            .find(|known| known.type_ == kind && known.status == truth);
-        let since = before.map_or_else(Timestamp::now, |known| known.last_transition_time.0);
-        let condition = Condition {
-            type_: kind.into(),
-            status: truth.into(),
-            reason: reason.as_str().into(),
-            message: message.clone(),
-            last_transition_time: Time(since),
-            observed_generation: generation,
-        };
-        let mut all = status.conditions.iter_mut();
-        match all.find(|one| one.type_ == kind) {
-            Some(one) => *one = condition,
-            None => status.conditions.push(condition),
-        }
-    };
-    set("ReplicaFailure", "True", Reason::FailedCreate);
-    if error.is_invalid() {
-        // Only a change of the spec ends this.
-        set("Ready", "False", Reason::InvalidSpec);
-        set("Reconciling", "False", Reason::InvalidSpec);
-        set("Stalled", "True", Reason::InvalidSpec);
-    } else {
-        set("Ready", "False", Reason::FailedCreate);
-    }
-    (!is_known).then_some(Event {
-        warning: true,
-        reason: Reason::FailedCreate,
-        message,
-    })
-}
-
 /// The status of an object that this operator cannot read, of this very version of it: nothing is
 /// touched, and this says so.
-pub(super) fn unreadable(error: &str, metadata: &ObjectMeta) -> Value {
+pub(super) fn unreadable(error: &str, metadata: &ObjectMeta, now: Timestamp) -> Value {
     let message = format!("{UNREADABLE}: {error}");
     let generation = metadata.generation;
     let condition = |kind: &str, status: &str| Condition {
@@ -186,7 +127,7 @@ pub(super) fn unreadable(error: &str, metadata: &ObjectMeta) -> Value {
         status: status.into(),
         reason: Reason::InvalidSpec.as_str().into(),
         message: message.clone(),
-        last_transition_time: Time(Timestamp::now()),
+        last_transition_time: Time(now),
         observed_generation: generation,
     };
     let conditions = [
@@ -266,69 +207,6 @@ mod tests {
             "status": status,
         }))
         .unwrap()
-    }
-
-    fn refused(code: u16) -> Error {
-        let status = json!({"status": "Failure", "code": code, "reason": "", "message": "no"});
-        let status: kube::core::Status = serde_json::from_value(status).unwrap();
-        Error::CreateReplicaSet {
-            name: "a-1".into(),
-            source: kube::Error::Api(Box::new(status)).into(),
-        }
-    }
-
-    fn reasons(status: &GracefulDeploymentStatus) -> Vec<(&str, &str, &str)> {
-        let all = status.conditions.iter();
-        all.map(|one| (&*one.type_, &*one.status, &*one.reason))
-            .collect()
-    }
-
-    #[test]
-    fn a_template_that_the_server_refuses_is_stalled() {
-        let mut next = status(json!({"conditions": [condition("False", "RollingOut", "")]}));
-        let event = show_failure(&mut next, &object(&json!({})), &[refused(422)]);
-        assert_eq!(event.map(|event| event.reason), Some(Reason::FailedCreate));
-        let expected = [
-            ("Ready", "False", "InvalidSpec"),
-            ("ReplicaFailure", "True", "FailedCreate"),
-            ("Reconciling", "False", "InvalidSpec"),
-            ("Stalled", "True", "InvalidSpec"),
-        ];
-        assert_eq!(reasons(&next), expected);
-    }
-
-    #[test]
-    fn a_failure_that_was_shown_is_shown_again_without_a_change() {
-        let planned = json!({"conditions": [condition("False", "RollingOut", "")]});
-        let mut first = status(planned.clone());
-        show_failure(&mut first, &object(&json!({})), &[refused(403)]);
-        let read = object(&json!(first));
-        let mut second = status(planned);
-        assert_eq!(show_failure(&mut second, &read, &[refused(403)]), None);
-        assert_eq!(json!(first), json!(second));
-    }
-
-    #[test]
-    fn a_refresh_is_shown_only_where_it_is_refused() {
-        let refresh = |code| match refused(code) {
-            Error::CreateReplicaSet { name, source } => Error::RefreshReplicaSet { name, source },
-            other => other,
-        };
-        let mut next = status(json!({"conditions": [condition("True", "Complete", "")]}));
-        assert_eq!(
-            show_failure(&mut next, &object(&json!({})), &[refresh(500)]),
-            None
-        );
-        show_failure(&mut next, &object(&json!({})), &[refresh(422)]);
-        assert!(reasons(&next).contains(&("Stalled", "True", "InvalidSpec")));
-    }
-
-    #[test]
-    fn a_conflict_is_no_failure_to_show() {
-        let mut next = status(json!({}));
-        let event = show_failure(&mut next, &object(&json!({})), &[refused(409)]);
-        assert_eq!(event, None);
-        assert!(next.conditions.is_empty());
     }
 
     #[test]

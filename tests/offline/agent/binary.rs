@@ -17,6 +17,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// T2: the receipt names the request's epoch and the pod's own UID.
 #[test]
 fn drain_withdraws_leaves_a_receipt_and_stays_withdrawn_until_it_is_cancelled() {
     let mut pod = Pod::new();
@@ -158,66 +159,6 @@ fn slow_clients_do_not_keep_the_kubelet_from_its_answer() {
     drop(slow);
 }
 
-#[test]
-fn application_is_told_of_the_drain_and_of_its_cancel() {
-    let application = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = application.local_addr().unwrap().port();
-    let heard = |application: &TcpListener| {
-        let (stream, _) = application.accept().unwrap();
-        let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line).unwrap();
-        (&stream)
-            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-            .unwrap();
-        line
-    };
-    let settings =
-        format!(r#"{{"minSeconds":600,"notify":{{"httpPost":{{"port":{port},"path":"/bye"}}}}}}"#);
-    let mut pod = Pod::new();
-    let _agent = pod.serve();
-    pod.drain_by("one", &settings);
-    assert_eq!(heard(&application), "POST /bye HTTP/1.1\r\n");
-    pod.annotate("", &settings);
-    assert_eq!(heard(&application), "DELETE /bye HTTP/1.1\r\n");
-}
-
-#[test]
-fn application_is_not_told_of_a_drain_after_its_cancel() {
-    let application = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = application.local_addr().unwrap().port();
-    let heard = |answer: &[u8]| {
-        let (stream, _) = application.accept().unwrap();
-        let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line).unwrap();
-        (&stream).write_all(answer).unwrap();
-        line
-    };
-    let (posted, deleted) = ("POST /bye HTTP/1.1\r\n", "DELETE /bye HTTP/1.1\r\n");
-    let fine = b"HTTP/1.1 204 No Content\r\n\r\n";
-    let settings =
-        format!(r#"{{"minSeconds":600,"notify":{{"httpPost":{{"port":{port},"path":"/bye"}}}}}}"#);
-    let mut pod = Pod::new();
-    let _agent = pod.serve();
-    pod.drain_by("one", &settings);
-    assert_eq!(
-        heard(b""),
-        posted,
-        "not answered: a second try is due in a second"
-    );
-    pod.annotate("", &settings);
-    assert_eq!(heard(fine), deleted);
-    pod.drain_by("two", &settings);
-    assert_eq!(heard(fine), posted);
-    wait("that second is over", || {
-        let page = pod.ask("GET", "/drain").unwrap().1;
-        let (_, body) = page.split_once("\r\n\r\n").unwrap();
-        let page: serde_json::Value = serde_json::from_str(body).unwrap();
-        page["drain"]["seconds"].as_f64() > Some(1.5)
-    });
-    pod.annotate("", &settings);
-    assert_eq!(heard(fine), deleted);
-}
-
 /// B63, B68.
 #[test]
 fn hook_drains_then_takes_the_users_exit_status() {
@@ -251,7 +192,7 @@ fn hook_of_a_drained_pod_returns_at_once() {
     assert!(said.contains("drained before"), "{said}");
 }
 
-/// T5.
+/// T2, T5.
 #[test]
 fn hook_drains_where_the_mark_is_of_another_epoch() {
     let mut pod = Pod::new();

@@ -124,6 +124,23 @@ fn pods_that_finish_one_after_the_other_wait_for_no_patience() {
 }
 
 #[test]
+fn pod_that_is_given_up_only_now_is_not_put_beside_the_one_that_goes_now() {
+    let mut pods = vec![drained("a"), drained("b"), drained("c")];
+    pods[0].deletion_cost = COST_NEXT;
+    let draining = drain("c", DrainWay::Readiness, 0).withdrawn(1);
+    let records = vec![
+        drained_record("a").retired(99),
+        drained_record("b"),
+        draining,
+    ];
+    let first = plan(&replaced(pods, records));
+    assert_eq!(scales(&first), [("old", 2)]);
+    let marks = |action: &Action| matches!(action, Action::SetDeletionCost { .. });
+    assert!(!first.actions.iter().any(marks), "{:?}", first.actions);
+    assert!(record(&first, "b").retired.is_some());
+}
+
+#[test]
 fn pod_that_is_about_to_turn_not_ready_counts_as_a_victim_before_ready_ones() {
     let mut terminating_way = pod("a").of("old").ready(0);
     terminating_way.deletion_cost = COST_NEXT;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use graceful::api::v1alpha1::{DrainCause, DrainEnd, DrainRecord, DrainWay};
 use graceful::rollout::{
-    Agent, Endpoint, NewRevision, Observation, Phase, Pod, Readiness, ReplacementPolicy, Request,
-    Revision, Service, Strategy, Target, Withdrawal,
+    Agent, Claims, Endpoint, NewRevision, Observation, Phase, Pod, Readiness, ReplacementPolicy,
+    Request, Revision, Service, Strategy, Target, Withdrawal,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -66,6 +66,7 @@ pub(super) fn observation(target: Target, now: Timestamp) -> Observation {
             name_taken: false,
         },
         revisions: Vec::new(),
+        claims: Claims::default(),
         pods: Vec::new(),
         services: Vec::new(),
         previous: graceful::api::v1alpha1::GracefulDeploymentStatus::default(),
@@ -85,6 +86,7 @@ pub(super) fn revision(name: &str, number: i64, replicas: u32) -> Revision {
         counted_ready: replicas,
         injected: INJECTED.into(),
         config: SETTINGS.into(),
+        is_current: true,
         is_recorded: true,
         failure: None,
     }

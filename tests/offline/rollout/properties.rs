@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use graceful::api::v1alpha1::DrainCause;
+use graceful::api::v1alpha1::{DrainCause, DrainRecord};
 use graceful::rollout::{self, Action, Hold, Pod, ReplacementPolicy, Target, Withdrawal, plan};
 use proptest::prelude::*;
 
@@ -37,6 +37,8 @@ fn written(action: &Action) -> (&'static str, &str) {
         Action::RecordRevision { replica_set, .. } => ("ControllerRevision", &replica_set.name),
         Action::RefreshReplicaSet { replica_set, .. }
         | Action::ConfigureReplicaSet { replica_set }
+        | Action::AdoptReplicaSet { replica_set }
+        | Action::ReleaseReplicaSet { replica_set }
         | Action::ScaleReplicaSet { replica_set, .. }
         | Action::DeleteReplicaSet { replica_set } => ("ReplicaSet", &replica_set.name),
         Action::RequestDrain { pod, .. }
@@ -192,13 +194,12 @@ fn asks_only_remembered(judge: &Judge<'_>) -> Result<(), String> {
         let Action::RequestDrain { pod: asked, epoch } = action else {
             continue;
         };
-        let pod = judge.seen.active().find(|pod| pod.uid == asked.uid);
-        let is_known = pod
-            .and_then(|pod| judge.remembered_before(pod))
-            .is_some_and(|drain| drain.epoch == *epoch);
-        let stays = pod.is_some_and(|pod| judge.remembers(pod));
-        demand(is_known && stays, || {
-            format!("{} is asked to drain", asked.name)
+        let is_it = |drain: &DrainRecord| drain.uid == asked.uid && drain.epoch == *epoch;
+        let is_known = judge.seen.previous.drains.iter().any(is_it);
+        // The status is written first, and may begin another epoch.
+        let mut written = judge.plan.status.iter().flat_map(|status| &status.drains);
+        demand(is_known && written.any(is_it), || {
+            format!("{} is asked to drain by epoch {epoch}", asked.name)
         })?;
     }
     Ok(())

@@ -149,13 +149,25 @@ pub(super) fn kube_proxy(node: Node) -> Value {
     })
 }
 
-/// Every request, without its body: tests count writes by user agent and compare roles with use.
+/// Every request: tests count writes by user agent and compare roles with use. The body only of those
+/// that must say what they were decided from.
 pub(super) fn audit_policy() -> Value {
     json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata"}],
+        "rules": [
+            {
+                "level": "Request",
+                "verbs": ["update", "patch", "delete", "deletecollection"],
+                "resources": [
+                    {"group": "", "resources": ["pods"]},
+                    {"group": "apps", "resources": ["replicasets", "controllerrevisions"]},
+                    {"group": "graceful.dev", "resources": ["gracefuldeployments/status"]},
+                ],
+            },
+            {"level": "Metadata"},
+        ],
     })
 }
 

@@ -1,0 +1,45 @@
+//! Deployment's behaviour, as scenarios that run against `apps/v1` Deployment and against
+//! GracefulDeployment. Deployment is the oracle: a scenario that it fails is wrong.
+
+mod availability;
+mod bounds;
+mod drains;
+mod failing;
+mod history;
+mod ownership;
+mod paused;
+mod recreate;
+mod rollout;
+mod scale;
+
+use std::time::Duration;
+
+/// For how long it is watched that something does not happen: several times what it would take.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Instantiates scenarios as tests: `both` on either arm, as `deployment::…` and `graceful::…`; one of
+/// the two where the other has no such behaviour.
+macro_rules! scenarios {
+    (@arm $module:ident $arm:ident: $($name:ident),* $(,)?) => {
+        mod $module {
+            use crate::world::{$arm, run};
+            $(
+                #[test]
+                fn $name() {
+                    run::<$arm, _>(stringify!($name), super::$name);
+                }
+            )*
+        }
+    };
+    (both: $($name:ident),* $(,)?) => {
+        scenarios! { both: $($name),*; deployment: }
+    };
+    (both: $($name:ident),* $(,)?; deployment: $($other:ident),* $(,)?) => {
+        scenarios! { @arm deployment Deployment: $($name,)* $($other),* }
+        scenarios! { @arm graceful Graceful: $($name),* }
+    };
+    (graceful: $($name:ident),* $(,)?) => {
+        scenarios! { @arm graceful Graceful: $($name),* }
+    };
+}
+use scenarios;

@@ -1,0 +1,69 @@
+//! The real operator as a process of its own, for one namespace. It ends with the scenario, and with
+//! this process however that ends.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// An operator that watches one namespace.
+pub(crate) struct Operator {
+    process: Child,
+}
+
+impl Operator {
+    /// Starts one; what an earlier one of the namespace logged stays.
+    pub(crate) fn start(namespace: &str) -> Self {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(log(namespace))
+            .expect("the operator's log");
+        let process = Command::new("setpriv")
+            // A test that is aborted does not leave it behind: the kernel ends it with this thread.
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(env!("CARGO_BIN_EXE_graceful-operator"))
+            .args(["run", "--agent-image", "agent:1", "--log-format", "text"])
+            .args([
+                "--http-address",
+                "127.0.0.1:0",
+                "--watch-namespace",
+                namespace,
+            ])
+            .env(
+                "RUST_LOG",
+                "debug,hyper=info,tower=info,rustls=info,h2=info",
+            )
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the operator starts");
+        Self { process }
+    }
+
+    /// Ends it at once, as the kernel would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// The end of what it logged.
+    pub(crate) fn log(namespace: &str) -> String {
+        const LINES: usize = 60;
+        let text = std::fs::read_to_string(log(namespace)).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn log(namespace: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("operators");
+    std::fs::create_dir_all(&folder).expect("a folder for logs");
+    folder.join(format!("{namespace}.log"))
+}
