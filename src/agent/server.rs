@@ -171,6 +171,7 @@ mod tests {
         answer(method, path, shared).0.as_u16()
     }
 
+    /// T1.
     #[test]
     fn three_pages_can_be_read_and_nothing_else() {
         let mut shared = Shared::default();

@@ -285,6 +285,7 @@ mod tests {
         }
     }
 
+    /// R29.
     #[test]
     fn every_patch_names_what_was_seen() {
         for patch in [
@@ -327,6 +328,7 @@ mod tests {
         }
     }
 
+    /// R29.
     #[test]
     fn a_draining_pod_is_made_the_next_victim_whatever_else_changed_of_it() {
         let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: ""}));
@@ -355,6 +357,7 @@ mod tests {
         assert_eq!(set["metadata"]["labels"], *labels);
     }
 
+    /// B15.
     #[test]
     fn a_replica_set_carries_the_objects_annotations_and_its_number() {
         let set = replica_set(&object(), &injected(), ("chat-h", "h"), (4, 2));
@@ -363,6 +366,7 @@ mod tests {
         assert_eq!(set["metadata"]["ownerReferences"][0]["uid"], "o");
     }
 
+    /// B39, R37.
     #[test]
     fn a_field_that_nobody_here_knows_reaches_the_replica_set() {
         let set = replica_set(&object(), &injected(), ("chat-h", "h"), (4, 2));
