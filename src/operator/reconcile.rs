@@ -161,7 +161,12 @@ async fn settle(
         let again = match reported {
             Reported::Nothing => None,
             Reported::PutOff(again) => Some(again),
-            Reported::Written(_, now) if round < ROUNDS => {
+            // A collision that was counted makes another name the wanted one: for that this
+            // observation is of no use any more.
+            Reported::Written(_, now)
+                if round < ROUNDS
+                    && now.status.collision_count == observation.previous.collision_count =>
+            {
                 observation.previous.clone_from(&now.status);
                 observation.entropy = context.host.random();
                 standing = *now;

@@ -1,6 +1,7 @@
 //! Deployment's behaviour, as scenarios that run against `apps/v1` Deployment and against
 //! GracefulDeployment. Deployment is the oracle: a scenario that it fails is wrong.
 
+mod adoption;
 mod availability;
 mod bounds;
 mod drains;
