@@ -25,3 +25,4 @@ mod input;
 mod operator;
 mod revisions;
 mod rollout;
+mod soak;
