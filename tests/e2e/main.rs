@@ -28,3 +28,4 @@ mod revisions;
 mod role;
 mod rollout;
 mod writes;
+mod soak;
