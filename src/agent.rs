@@ -11,12 +11,14 @@
 
 pub mod active;
 pub mod activity;
+pub mod announce;
 pub mod clock;
 pub mod confirm;
 pub mod drain;
 pub mod hook;
 pub mod http;
 pub mod memory;
+pub mod pace;
 pub mod podinfo;
 pub mod prestop;
 pub mod serve;
@@ -24,6 +26,7 @@ pub mod server;
 pub mod service;
 pub mod sockets;
 pub mod tls;
+pub mod trouble;
 pub mod view;
 
 use std::ffi::OsString;

@@ -1,21 +1,15 @@
 //! The drain under way: what is known of it, and the samples that are taken for it. The verdict on it
 //! is [`super::drain`]'s; what follows from the verdict is [`super::serve`]'s.
 
-use std::cell::Cell;
-use std::rc::Rc;
-use std::time::Duration;
-
 use hyper::Method;
-use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::sleep;
 
 use super::activity::Millis;
-use super::chain;
+use super::announce::Announcement;
 use super::clock::Clock;
 use super::confirm::{Confirmations, Own};
-use super::drain::{Notice, Settings, Times, Verdict, Way, judge};
-use super::http::notify;
+use super::drain::{Late, Notice, Settings, Times, Verdict, Way, judge};
 use super::memory::{Mark, Serving};
+use super::trouble::Trouble;
 use super::view::{DrainView, seconds};
 use crate::api::receipt::{Outcome, Receipt};
 use crate::api::request::DrainRequest;
@@ -25,16 +19,19 @@ use crate::api::v1alpha1::Notify;
 pub struct Active {
     /// What outlives the process of it.
     pub mark: Mark,
+    /// Whether the mark has changed since it was written.
+    pub unsaved: bool,
     /// The server's count of connections at the last sample.
     pub accepted: u32,
     settings: Settings,
     notify: Option<Notify>,
     times: Times,
-    notice: Rc<Cell<Notice>>,
-    announcement: Option<AbortHandle>,
+    announcement: Option<Announcement>,
     confirmations: Confirmations,
+    late: Late,
+    trouble: Trouble,
     host_network: bool,
-    next_sample: Millis,
+    next_look: Millis,
 }
 
 impl Active {
@@ -43,6 +40,7 @@ impl Active {
     pub fn new(request: DrainRequest, mark: Mark, host_network: bool, clock: &Clock) -> Self {
         let withdrawn = mark.withdrawn.as_ref();
         let mut active = Self {
+            unsaved: true,
             accepted: 0,
             settings: Settings::new(&request.drain, Way::Readiness, host_network),
             notify: request.drain.notify,
@@ -50,11 +48,12 @@ impl Active {
                 heard: clock.place(&mark.heard),
                 withdrawn: withdrawn.map(|stamp| clock.place(stamp)),
             },
-            notice: Rc::default(),
             announcement: None,
             confirmations: Confirmations::new(mark.listened.clone(), mark.at_start),
+            late: Late::default(),
+            trouble: Trouble::default(),
             host_network,
-            next_sample: Millis::MIN,
+            next_look: Millis::MIN,
             mark,
         };
         active.announce();
@@ -64,6 +63,7 @@ impl Active {
     /// Goes on by other settings. The deadline is counted from the same moment.
     pub fn adjust(&mut self, request: DrainRequest) {
         self.settings = Settings::new(&request.drain, Way::Readiness, self.host_network);
+        self.next_look = Millis::MIN;
         if self.notify != request.drain.notify {
             self.notify = request.drain.notify;
             self.announce();
@@ -73,50 +73,69 @@ impl Active {
     /// Whom to tell that the drain was cancelled. They are told nothing else from here on.
     #[must_use]
     pub fn into_notify(self) -> Option<Notify> {
-        self.hush();
         self.notify
     }
 
-    /// A readiness probe was told that the pod is withdrawn. `true` the first time.
-    pub fn withdraw(&mut self, clock: &Clock) -> bool {
-        if self.times.withdrawn.is_some() {
-            return false;
-        }
-        self.times.withdrawn = Some(clock.now());
-        self.mark.withdrawn = Some(clock.stamp());
-        true
+    /// Whether a readiness probe was told that the pod is withdrawn.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.times.withdrawn.is_some()
     }
 
-    /// Takes a sample if it is time for one. `true` if the mark has changed by it.
-    pub fn sample(&mut self, serving: &Serving, accepted: u32, clock: &Clock) -> bool {
-        // A tick that comes a little early is as good as the next one.
-        if clock.now() + 10 < self.next_sample {
-            return false;
-        }
+    /// A readiness probe was told just now.
+    pub fn withdraw(&mut self, clock: &Clock) {
+        self.times.withdrawn = Some(clock.now());
+        self.mark.withdrawn = Some(clock.stamp());
+        self.unsaved = true;
+        self.next_look = Millis::MIN;
+    }
+
+    /// When the connections are to be looked at next.
+    #[must_use]
+    pub fn next_look(&self) -> Millis {
+        self.next_look
+    }
+
+    /// Looks at the connections, and judges by what is seen.
+    pub fn look(&mut self, serving: &Serving, accepted: u32, clock: &Clock) -> Verdict {
         let own = Own {
             port: serving.port,
             kubelet: serving.kubelet,
             accepted: accepted.wrapping_sub(self.accepted),
         };
         self.accepted = accepted;
-        let confirmations = &mut self.confirmations;
-        if let Err(error) = confirmations.sample(&self.settings, &own, || clock.now()) {
-            eprintln!("{}", chain(&error));
-        }
-        let pause = confirmations.interval().as_millis();
-        self.next_sample = clock.now() + Millis::try_from(pause).unwrap_or(1000);
-        let (listened, at_start) = (confirmations.listened(), confirmations.at_start);
-        let changed = self.mark.listened != listened || self.mark.at_start != at_start;
+        let sample = self
+            .confirmations
+            .sample(&self.settings, &own, || clock.now());
+        self.trouble.is_over("look at the connections", sample);
+        let (listened, at_start) = (self.confirmations.listened(), self.confirmations.at_start);
+        self.unsaved |= self.mark.listened != listened || self.mark.at_start != at_start;
         self.mark.listened = listened;
         self.mark.at_start = at_start;
-        changed
+
+        let now = clock.now();
+        let evidence = self.confirmations.evidence();
+        self.late.count(&self.settings, self.times, evidence, now);
+        let verdict = self.verdict(now);
+        let pace = &self.confirmations.pace;
+        self.next_look = pace.next_look(verdict, self.deadline(), now);
+        verdict
     }
 
-    /// Where the drain stands.
+    /// Where the drain stands, by the last look.
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {
-        let evidence = &self.confirmations.evidence;
-        judge(&self.settings, self.times, self.notice.get(), evidence, now)
+        let evidence = self.confirmations.evidence();
+        judge(&self.settings, self.times, self.notice(), evidence, now)
+    }
+
+    fn notice(&self) -> Notice {
+        let announcement = self.announcement.as_ref();
+        announcement.map_or(Notice::None, Announcement::notice)
+    }
+
+    fn deadline(&self) -> Millis {
+        self.times.heard + self.settings.timeout
     }
 
     /// The report of a drain that has ended so.
@@ -134,6 +153,7 @@ impl Active {
             busy: confirmations.busy(),
             last: (!self.settings.connections.is_empty()).then(|| "connections".to_owned()),
             measured_by: confirmations.measured_by,
+            late_arrivals: self.late.number,
         }
     }
 
@@ -144,53 +164,29 @@ impl Active {
             Verdict::Ended(outcome) => (format!("{outcome:?}"), None),
             Verdict::Waits(wait) => ("Draining".into(), Some(wait.to_string())),
         };
-        let evidence = self.confirmations.evidence.first();
+        let evidence = self.confirmations.evidence().first();
         let evidence = evidence.copied().unwrap_or_default();
-        let deadline = self.times.heard + self.settings.timeout;
         DrainView {
             epoch: self.mark.epoch.clone(),
             state,
             waits_for,
             seconds: seconds(now - self.times.heard),
-            seconds_left: seconds((deadline - now).max(0)),
-            withdrawn: self.times.withdrawn.is_some(),
+            seconds_left: seconds((self.deadline() - now).max(0)),
+            withdrawn: self.is_withdrawn(),
             connections: evidence.counts.into(),
             arrivals: evidence.arrivals,
-            notice: format!("{:?}", self.notice.get()),
+            late_arrivals: self.late.number,
+            notice: format!("{:?}", self.notice()),
             measured_by: format!("{:?}", self.confirmations.measured_by),
-            sample_seconds: self.confirmations.cost().as_secs_f64(),
+            sample_seconds: self.confirmations.pace.cost().as_secs_f64(),
         }
     }
 
-    /// Tells the application, up to three times. The drain waits for the first try alone.
+    /// Tells the application in place of whatever it was being told. The drain waits for the first
+    /// try alone.
     fn announce(&mut self) {
-        self.hush();
-        let Some(Notify { http_post }) = self.notify.clone() else {
-            self.notice.set(Notice::None);
-            return;
-        };
-        self.notice.set(Notice::Pending);
-        let notice = Rc::clone(&self.notice);
-        let announcement = spawn_local(async move {
-            for _ in 0..3 {
-                match notify(&http_post, Method::POST).await {
-                    Ok(_) => return notice.set(Notice::Delivered),
-                    Err(error) => {
-                        eprintln!("notify the application: {}", chain(&error));
-                        notice.set(Notice::Failed);
-                    }
-                }
-                sleep(Duration::from_secs(1)).await;
-            }
-        });
-        self.announcement = Some(announcement.abort_handle());
-    }
-
-    /// A try that is left would reach the application behind what it is told next, and leave it
-    /// draining in service.
-    fn hush(&self) {
-        if let Some(announcement) = &self.announcement {
-            announcement.abort();
-        }
+        let to = self.notify.clone();
+        self.announcement = None;
+        self.announcement = to.map(|to| Announcement::begin(to, Method::POST));
     }
 }

@@ -1,8 +1,9 @@
-//! The agent's clock: monotonic within the process, and a stamp that a restarted agent can compare
-//! with, through a reboot of the node too.
+//! The agent's clocks: monotonic within the process, and a stamp that a restarted agent can compare
+//! with, through a reboot of the node too. It never asks for the time of day, which can jump.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::activity::Millis;
@@ -14,13 +15,11 @@ pub struct Clock {
     boot: String,
 }
 
-/// A moment that outlives the process. Time since boot counts suspension and never jumps; the wall
-/// clock stands in for it where the node was rebooted in between.
+/// A moment that outlives the process, by the time since boot: it counts suspension and never jumps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     boot: String,
     uptime: Millis,
-    unix: Millis,
 }
 
 impl Clock {
@@ -36,17 +35,15 @@ impl Clock {
     /// Milliseconds since the clock began.
     #[must_use]
     pub fn now(&self) -> Millis {
-        millis(self.origin.elapsed())
+        Millis::try_from(self.origin.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 
     /// The present moment, to be kept.
     #[must_use]
     pub fn stamp(&self) -> Stamp {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         Stamp {
             boot: self.boot.clone(),
             uptime: uptime(&read_word("/proc/uptime")),
-            unix: unix.map(millis).unwrap_or_default(),
         }
     }
 
@@ -57,17 +54,23 @@ impl Clock {
     }
 }
 
+/// What has surely passed since. Of the time before a reboot nothing is known that a wall clock,
+/// which may have been set meanwhile, could not make longer than it was, and a drain shorter.
 fn elapsed(kept: &Stamp, now: &Stamp) -> Millis {
-    let by = if kept.boot == now.boot {
-        now.uptime - kept.uptime
+    let before = if kept.boot == now.boot {
+        kept.uptime
     } else {
-        now.unix - kept.unix
+        0
     };
-    by.max(0)
+    (now.uptime - before).max(0)
 }
 
-fn millis(length: std::time::Duration) -> Millis {
-    Millis::try_from(length.as_millis()).unwrap_or(Millis::MAX)
+/// Processor time that this process has used so far.
+#[must_use]
+pub fn processor_time() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime)
+        .try_into()
+        .unwrap_or_default()
 }
 
 fn read_word(path: &str) -> String {
@@ -89,11 +92,10 @@ fn uptime(text: &str) -> Millis {
 mod tests {
     use super::*;
 
-    fn stamp(boot: &str, uptime: Millis, unix: Millis) -> Stamp {
+    fn stamp(boot: &str, uptime: Millis) -> Stamp {
         Stamp {
             boot: boot.into(),
             uptime,
-            unix,
         }
     }
 
@@ -103,12 +105,13 @@ mod tests {
         assert_eq!(uptime(""), 0);
     }
 
+    /// R14: whatever the time of day did, a drain is not made shorter by it.
     #[test]
-    fn wall_clock_counts_only_across_a_reboot() {
-        let kept = stamp("a", 1000, 50_000);
-        assert_eq!(elapsed(&kept, &stamp("a", 4000, 9)), 3000);
-        assert_eq!(elapsed(&kept, &stamp("b", 10, 57_000)), 7000);
-        assert_eq!(elapsed(&kept, &stamp("b", 10, 40_000)), 0);
+    fn no_more_than_what_surely_passed_is_counted() {
+        let kept = stamp("a", 1000);
+        assert_eq!(elapsed(&kept, &stamp("a", 4000)), 3000);
+        assert_eq!(elapsed(&kept, &stamp("b", 700)), 700);
+        assert_eq!(elapsed(&kept, &stamp("a", 900)), 0);
     }
 
     #[test]
@@ -116,5 +119,15 @@ mod tests {
         let clock = Clock::start();
         let kept = clock.stamp();
         assert!(clock.place(&kept) <= clock.now());
+    }
+
+    #[test]
+    fn processor_time_grows_with_work() {
+        let before = processor_time();
+        let mut sum = 0_u64;
+        while processor_time() == before {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(processor_time() > before);
     }
 }

@@ -1,26 +1,19 @@
 //! The confirmations of one drain, read from inside the pod: takes a sample of the socket table and
 //! hands it to each census. IO only; what a sample means is decided in [`super::activity`].
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::os::unix::fs::FileExt;
 
 use super::activity::Millis;
 use super::activity::arrivals::passive_opens;
 use super::activity::census::{Census, Evidence, Scope};
+use super::clock::processor_time;
 use super::drain::Settings;
-use super::sockets::{SocketsError, Table, local};
+use super::pace::Pace;
+use super::sockets::{SocketsError, State, Table, local};
 use crate::api::receipt::MeasuredBy;
-
-/// Shortest time between two samples.
-const SHORTEST: Duration = Duration::from_millis(100);
-
-/// Longest time between two samples, however much they cost: beyond it a quiet time of three seconds
-/// would be seen by two samples.
-const LONGEST: Duration = Duration::from_secs(1);
-
-/// Samples may take this part of the time, 0.6 % of a core. The kernel walks the machine's whole hash
-/// table for a dump, 2 ms for 262,144 empty buckets, so [`SHORTEST`] is rarely long enough.
-const SHARE: u32 = 160;
 
 /// Requests of a connection that kernels before 6.7 acknowledge at once; later ones tell their own
 /// number.
@@ -37,43 +30,47 @@ pub struct Own {
     pub accepted: u32,
 }
 
-/// The cost of the latest samples. The least of them counts: the clock also runs while a busy node
-/// has the processor do something else.
-#[derive(Clone, Copy, Debug, Default)]
-struct Costs {
-    latest: [Duration; 8],
-    next: usize,
-    known: usize,
+/// `/proc/net/snmp`, kept open: a look opens, sizes and closes no file for one number.
+struct Snmp {
+    file: Option<File>,
+    /// Room for twice the lines up to TCP's, were all their numbers the largest.
+    buffer: Vec<u8>,
 }
 
-impl Costs {
-    fn add(&mut self, cost: Duration) {
-        if let Some(place) = self.latest.get_mut(self.next) {
-            *place = cost;
+impl Snmp {
+    fn open() -> Self {
+        Self {
+            file: File::open("/proc/net/snmp").ok(),
+            buffer: vec![0; 4096],
         }
-        self.next = (self.next + 1) % self.latest.len();
-        self.known = (self.known + 1).min(self.latest.len());
     }
 
-    fn least(&self) -> Duration {
-        let known = self.latest.iter().take(self.known);
-        known.min().copied().unwrap_or_default()
+    fn passive_opens(&mut self) -> Option<u64> {
+        let length = self.file.as_ref()?.read_at(&mut self.buffer, 0).ok()?;
+        let text = std::str::from_utf8(self.buffer.get(..length)?).ok()?;
+        passive_opens(text)
     }
 }
 
 /// The confirmations of one drain.
 pub struct Confirmations {
     table: Table,
+    snmp: Snmp,
     censuses: Vec<Census>,
     addresses: Vec<IpAddr>,
     quick_acks: u32,
-    /// The latest evidence, one for each confirmation.
-    pub evidence: Vec<Evidence>,
+    evidence: Vec<Evidence>,
     /// How the table was read.
     pub measured_by: MeasuredBy,
     /// Connections in the first sample.
     pub at_start: Option<u32>,
-    costs: Costs,
+    /// How often a sample is taken.
+    pub pace: Pace,
+    /// Local ports whose connections matter: those asked for, and all that were ever listened on, on
+    /// loopback too.
+    ports: BTreeSet<u16>,
+    /// Whether the last sample could be taken.
+    is_fresh: bool,
     listened: Vec<u16>,
 }
 
@@ -85,13 +82,16 @@ impl Confirmations {
         let threshold = threshold.ok().and_then(|text| text.trim().parse().ok());
         Self {
             table: Table::open(),
+            snmp: Snmp::open(),
             censuses: Vec::new(),
             addresses: local::addresses(),
             quick_acks: threshold.unwrap_or(QUICK_ACKS_OF_OLD),
             evidence: Vec::new(),
             measured_by: MeasuredBy::Nothing,
             at_start,
-            costs: Costs::default(),
+            pace: Pace::default(),
+            ports: listened.iter().copied().collect(),
+            is_fresh: false,
             listened,
         }
     }
@@ -114,7 +114,13 @@ impl Confirmations {
         if settings.connections.is_empty() {
             return Ok(());
         }
-        let began = Instant::now();
+        let asked = settings.connections.iter().flat_map(|one| &one.ports);
+        self.ports.extend(asked);
+        if !self.evidence.is_empty() {
+            // From the second sample on: the first one tells which ports are listened on.
+            self.table.narrow(&self.ports);
+        }
+        self.is_fresh = false;
         let now = clock();
         let mut sides: Vec<_> = settings
             .connections
@@ -127,32 +133,30 @@ impl Confirmations {
                 (census, scope, settings.rules(one, self.quick_acks))
             })
             .collect();
+        let ports = &mut self.ports;
         self.measured_by = self.table.read(&mut |reading| {
+            if reading.state == State::Listen {
+                ports.insert(reading.local.port());
+            }
             for (census, scope, rules) in &mut sides {
                 census.see(&reading, scope, now, rules);
             }
         })?;
-        let snmp = std::fs::read_to_string("/proc/net/snmp").unwrap_or_default();
-        let opens = passive_opens(&snmp);
+        let opens = self.snmp.passive_opens();
         self.evidence = sides
             .iter_mut()
             .map(|(census, ..)| census.end(own.accepted, opens, now))
             .collect();
         self.at_start = self.at_start.or(Some(self.connections()));
-        self.costs.add(began.elapsed());
+        self.is_fresh = true;
+        self.pace.note(processor_time());
         Ok(())
     }
 
-    /// What a sample costs.
+    /// What the last sample says, one for each confirmation: nothing where it could not be taken.
     #[must_use]
-    pub fn cost(&self) -> Duration {
-        self.costs.least()
-    }
-
-    /// How long to wait before the next sample.
-    #[must_use]
-    pub fn interval(&self) -> Duration {
-        (self.cost() * SHARE).clamp(SHORTEST, LONGEST)
+    pub fn evidence(&self) -> &[Evidence] {
+        if self.is_fresh { &self.evidence } else { &[] }
     }
 
     /// Ports that were ever listened on during this drain.

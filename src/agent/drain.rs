@@ -101,7 +101,7 @@ pub enum Wait {
     Withdrawal,
     /// The notice to the application.
     Notice,
-    /// A first look at the connections.
+    /// A look at the connections.
     Sample,
     /// So many connections with work.
     Connections(u32),
@@ -115,13 +115,24 @@ pub enum Wait {
     Arrivals(Millis),
 }
 
+impl Wait {
+    /// When it is over by the passing of time alone: so much later.
+    #[must_use]
+    pub fn left(self) -> Option<Millis> {
+        match self {
+            Self::Minimum(left) | Self::Quiet(left) | Self::Arrivals(left) => Some(left),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |millis: &Millis| (millis + 999) / 1000;
         match self {
             Self::Withdrawal => write!(f, "a readiness probe to be told that the pod is withdrawn"),
             Self::Notice => write!(f, "the application to take the notice"),
-            Self::Sample => write!(f, "a first look at the connections"),
+            Self::Sample => write!(f, "a look at the connections"),
             Self::Connections(1) => write!(f, "1 connection with work"),
             Self::Connections(n) => write!(f, "{n} connections with work"),
             Self::Unknown => write!(f, "a confirmation of a kind that this agent does not know"),
@@ -143,7 +154,29 @@ pub enum Verdict {
     Ended(Outcome),
 }
 
-/// Judges a drain. `evidence` is the latest of each confirmation, empty before the first sample.
+/// Arrivals that came too late to restart the quiet time, to be reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Late {
+    /// All arrivals up to the last look.
+    seen: u64,
+    /// Those of them that were late.
+    pub number: u64,
+}
+
+impl Late {
+    /// Takes in a look. What came since the one before came now, as far as is known.
+    pub fn count(&mut self, settings: &Settings, times: Times, evidence: &[Evidence], now: Millis) {
+        let all = evidence.iter().map(|one| one.arrivals).max().unwrap_or(0);
+        let is_late = |withdrawn| now - withdrawn > settings.arrivals;
+        if times.withdrawn.is_some_and(is_late) {
+            self.number += all.saturating_sub(self.seen);
+        }
+        self.seen = self.seen.max(all);
+    }
+}
+
+/// Judges a drain. `evidence` is that of each confirmation, empty where there is none yet or the last
+/// sample failed.
 #[must_use]
 pub fn judge(
     settings: &Settings,

@@ -82,8 +82,8 @@ async fn drain(memory: &Memory, podinfo: &Podinfo, within: Option<i32>) -> Strin
             eprintln!("{}", chain(&error));
         }
         let now = clock.now();
-        let evidence = &confirmations.evidence;
-        if let Verdict::Ended(outcome) = judge(&settings, times, notice, evidence, now) {
+        let verdict = judge(&settings, times, notice, confirmations.evidence(), now);
+        if let Verdict::Ended(outcome) = verdict {
             let how = match outcome {
                 Outcome::Drained => "drained",
                 Outcome::TimedOut => "timed out",
@@ -97,6 +97,10 @@ async fn drain(memory: &Memory, podinfo: &Podinfo, within: Option<i32>) -> Strin
                 confirmations.busy(),
             );
         }
-        sleep(confirmations.interval()).await;
+        let next = confirmations.pace.next_look(verdict, settings.timeout, now);
+        sleep(Duration::from_millis(
+            u64::try_from(next - now).unwrap_or(0),
+        ))
+        .await;
     }
 }

@@ -16,25 +16,23 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::active::Active;
+use super::announce::Announcement;
 use super::clock::Clock;
 use super::drain::Verdict;
-use super::http::notify;
 use super::memory::{Mark, Memory, Progress, Serving};
 use super::podinfo::{Podinfo, Wanted};
 use super::server::{self, Shared};
 use super::service::{State, Step, step};
+use super::trouble::Trouble;
 use super::view::DrainView;
 use crate::api::receipt::Outcome;
 use crate::api::request::DrainRequest;
-use crate::api::v1alpha1::{Drain, Notify};
+use crate::api::v1alpha1::Drain;
 use crate::api::{AGENT, POD_UID_ENV};
 
-/// How often the annotation is looked at in service: one `readlink`, 0.05 % of a core. Not by inotify:
+/// How often the annotation is looked at: one `readlink`, 0.05 % of a core. Not by inotify:
 /// a user may have 128 instances of it on a node, and all agents are one user.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How often a drain is looked at.
-const DRAINING_TICK: Duration = Duration::from_millis(100);
 
 /// The agent cannot serve.
 #[derive(Debug, Error)]
@@ -76,6 +74,17 @@ struct Agent {
     shared: Rc<RefCell<Shared>>,
     active: Option<Active>,
     finished: Option<String>,
+    /// The application is being told that a drain was cancelled.
+    cancellation: Option<Announcement>,
+    troubles: Troubles,
+}
+
+/// What can go wrong as long as the drain lasts.
+#[derive(Default)]
+struct Troubles {
+    receipt: Trouble,
+    mark: Trouble,
+    cancel: Trouble,
 }
 
 /// Serves until the drain is over or the pod ends. No port means the host's network.
@@ -100,6 +109,8 @@ pub async fn serve(port: Option<u16>, place: Place) -> Result<(), ServeError> {
         shared: Rc::default(),
         active: None,
         finished: None,
+        cancellation: None,
+        troubles: Troubles::default(),
         memory,
     };
     agent.restore();
@@ -114,14 +125,11 @@ pub async fn serve(port: Option<u16>, place: Place) -> Result<(), ServeError> {
         .map_err(ServeError::Install)?;
     agent.write_serving();
 
+    let woken = Rc::clone(&agent.shared.borrow().woken);
     loop {
-        let tick = if agent.active.is_some() {
-            DRAINING_TICK
-        } else {
-            TICK
-        };
         tokio::select! {
-            () = sleep(tick) => {}
+            () = sleep(agent.pause()) => {}
+            () = woken.notified() => {}
             _ = terminate.recv() => {
                 agent.leave();
                 return Ok(());
@@ -231,6 +239,7 @@ impl Agent {
     }
 
     fn resume(&mut self, request: DrainRequest, mark: Mark) {
+        self.cancellation = None;
         let mut shared = self.shared.borrow_mut();
         shared.told = false;
         shared.view.drains += 1;
@@ -242,21 +251,28 @@ impl Agent {
 
     /// The mark goes before the pod turns ready: a hook that finds it takes the pod for drained.
     fn cancel(&mut self) {
-        if let Err(error) = self.memory.erase_mark() {
-            eprintln!("erase the mark, will be tried again: {error}");
+        let erased = self.memory.erase_mark();
+        if !self.troubles.cancel.is_over("erase the mark", erased) {
             self.podinfo.forget();
             return;
         }
         eprintln!("drain cancelled");
-        let notice = match self.active.take() {
+        let notify = match self.active.take() {
             Some(active) => active.into_notify(),
             None => self.config().notify,
         };
         self.finished = None;
         self.shared.borrow_mut().view.drain = None;
-        if let Some(Notify { http_post }) = notice {
-            spawn_local(async move { notify(&http_post, Method::DELETE).await });
-        }
+        self.cancellation = notify.map(|to| Announcement::begin(to, Method::DELETE));
+    }
+
+    /// Until when there is nothing to do, if nothing happens.
+    fn pause(&self) -> Duration {
+        let Some(active) = &self.active else {
+            return TICK;
+        };
+        let left = active.next_look().saturating_sub(self.clock.now());
+        TICK.min(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
     }
 
     /// Takes the drain under way one step further. `true` when it is over.
@@ -265,26 +281,23 @@ impl Agent {
         let Some(active) = &mut self.active else {
             return false;
         };
-        let (told, accepted) = {
-            let shared = self.shared.borrow();
-            (shared.told, shared.accepted)
-        };
-        let told = told || self.memory.is_told(&active.mark.epoch);
-        let withdrawn = told && active.withdraw(&self.clock);
-        if active.sample(&self.serving, accepted, &self.clock) || withdrawn {
-            self.keep();
+        let told = self.shared.borrow().told;
+        if !active.is_withdrawn() && (told || self.memory.is_told(&active.mark.epoch)) {
+            active.withdraw(&self.clock);
         }
-        let verdict = self.verdict();
+        let verdict = (active.next_look() <= self.clock.now()).then(|| self.look());
+        self.keep();
         self.show();
-        match verdict {
+        match verdict.flatten() {
             Some(Verdict::Ended(outcome)) => self.finish(outcome),
             _ => false,
         }
     }
 
-    fn verdict(&self) -> Option<Verdict> {
-        let active = self.active.as_ref()?;
-        Some(active.verdict(self.clock.now()))
+    fn look(&mut self) -> Option<Verdict> {
+        let accepted = self.shared.borrow().accepted;
+        let active = self.active.as_mut()?;
+        Some(active.look(&self.serving, accepted, &self.clock))
     }
 
     /// The receipt comes before the mark: a crash in between drains once more and writes it again.
@@ -294,6 +307,7 @@ impl Agent {
         }
         if let Some(active) = &mut self.active {
             active.mark.state = Progress::Finished;
+            active.unsaved = true;
         }
         self.keep();
         true
@@ -301,37 +315,33 @@ impl Agent {
 
     /// The pod ends: what a drain has come to is said in a last receipt.
     fn leave(&mut self) {
-        if let Some(verdict) = self.verdict() {
-            self.write_receipt(match verdict {
-                Verdict::Ended(outcome) => outcome,
-                Verdict::Waits(_) => Outcome::TimedOut,
-            });
-        }
+        match self.look() {
+            Some(Verdict::Ended(outcome)) => self.write_receipt(outcome),
+            Some(Verdict::Waits(_)) => self.write_receipt(Outcome::TimedOut),
+            None => false,
+        };
     }
 
-    fn write_receipt(&self, outcome: Outcome) -> bool {
+    fn write_receipt(&mut self, outcome: Outcome) -> bool {
         let Some(active) = &self.active else {
             return false;
         };
         let receipt = active.receipt(outcome, self.clock.now());
         let text = serde_json::to_string(&receipt).unwrap_or_default();
-        match std::fs::write(&self.message, &text) {
-            Ok(()) => {
-                eprintln!("{text}");
-                true
-            }
-            Err(error) => {
-                eprintln!("write the receipt: {error}");
-                false
-            }
+        let written = std::fs::write(&self.message, &text);
+        let is_written = self.troubles.receipt.is_over("write the receipt", written);
+        if is_written {
+            eprintln!("{text}");
         }
+        is_written
     }
 
-    fn keep(&self) {
-        if let Some(active) = &self.active
-            && let Err(error) = self.memory.write_mark(&active.mark)
+    fn keep(&mut self) {
+        if let Some(active) = &mut self.active
+            && active.unsaved
         {
-            eprintln!("write the mark: {error}");
+            let written = self.memory.write_mark(&active.mark);
+            active.unsaved = !self.troubles.mark.is_over("write the mark", written);
         }
     }
 

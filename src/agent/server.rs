@@ -3,12 +3,12 @@
 //! the pod is withdrawn is when it is.
 //!
 //! Every pod's readiness hangs on this port, so slow clients get neither memory nor time: each
-//! connection serves one request within five seconds, and of too many the oldest is dropped.
+//! connection serves one request within five seconds, and of too many one of those is dropped whose
+//! address has most, the kubelet's last.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
@@ -41,35 +42,60 @@ pub struct Shared {
     pub kubelet: Option<IpAddr>,
     /// Connections accepted.
     pub accepted: u32,
+    /// Wakes the agent where a readiness probe has told it something new.
+    pub woken: Rc<Notify>,
+}
+
+/// A connection that is served.
+struct Guest {
+    peer: IpAddr,
+    task: AbortHandle,
 }
 
 /// Serves for ever.
 pub async fn serve(listener: TcpListener, shared: Rc<RefCell<Shared>>) {
-    let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(MOST);
+    let mut open: Vec<Guest> = Vec::with_capacity(MOST);
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             // Out of file descriptors or memory: what is open will end soon.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        open.retain(|task| !task.is_finished());
-        if open.len() >= MOST
-            && let Some(oldest) = open.pop_front()
-        {
-            oldest.abort();
+        let peer = peer.ip().to_canonical();
+        open.retain(|guest| !guest.task.is_finished());
+        if open.len() >= MOST {
+            let peers: Vec<_> = open.iter().map(|guest| guest.peer).collect();
+            let kubelet = shared.borrow().kubelet;
+            if let Some(at) = least_welcome(&peers, peer, kubelet) {
+                open.remove(at).task.abort();
+            }
         }
         let shared = Rc::clone(&shared);
-        open.push_back(spawn_local(connection(stream, peer, shared)).abort_handle());
+        let task = spawn_local(connection(stream, peer, shared)).abort_handle();
+        open.push(Guest { peer, task });
+        // A request that has come is answered before the next flood of connections is let in.
+        tokio::task::yield_now().await;
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, shared: Rc<RefCell<Shared>>) {
+/// Which connection, the oldest first, makes room for one from `newcomer`: the first of the address
+/// that has most of them. The kubelet's is the last to go, but to another of its own.
+fn least_welcome(open: &[IpAddr], newcomer: IpAddr, kubelet: Option<IpAddr>) -> Option<usize> {
+    let rank = |peer: &IpAddr| {
+        let kept = kubelet == Some(*peer) && kubelet != Some(newcomer);
+        (!kept, open.iter().filter(|other| *other == peer).count())
+    };
+    let worst = open.iter().map(rank).max()?;
+    open.iter().position(|peer| rank(peer) == worst)
+}
+
+async fn connection(stream: TcpStream, peer: IpAddr, shared: Rc<RefCell<Shared>>) {
     {
         let mut shared = shared.borrow_mut();
         shared.accepted = shared.accepted.wrapping_add(1);
     }
     let service = service_fn(|request| {
-        let response = respond(&request, peer.ip(), &mut shared.borrow_mut());
+        let response = respond(&request, peer, &mut shared.borrow_mut());
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -91,8 +117,12 @@ fn respond(
     let is_probe = agent.is_some_and(|name| name.as_bytes().starts_with(b"kube-probe/"));
     let (status, kind, body) = answer(request.method(), request.uri().path(), shared);
     if is_probe && request.uri().path() == "/readyz" {
-        shared.kubelet = Some(peer.to_canonical());
+        let before = (shared.kubelet, shared.told);
+        shared.kubelet = Some(peer);
         shared.told |= status == StatusCode::SERVICE_UNAVAILABLE;
+        if before != (shared.kubelet, shared.told) {
+            shared.woken.notify_one();
+        }
     }
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
@@ -141,6 +171,7 @@ mod tests {
         answer(method, path, shared).0.as_u16()
     }
 
+    /// T1.
     #[test]
     fn three_pages_can_be_read_and_nothing_else() {
         let mut shared = Shared::default();
@@ -153,6 +184,33 @@ mod tests {
         for path in ["/", "/readyz/", "/drain/../readyz", "/quitquitquit"] {
             assert_eq!(status(&Method::GET, path, &mut shared), 404);
         }
+    }
+
+    fn peers(list: &[u8]) -> Vec<IpAddr> {
+        list.iter().map(|last| peer(*last)).collect()
+    }
+
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    /// T14.
+    #[test]
+    fn crowd_makes_room_before_anybody_else() {
+        let open = peers(&[1, 2, 3, 2, 1, 2]);
+        assert_eq!(least_welcome(&open, peer(9), None), Some(1));
+        assert_eq!(least_welcome(&peers(&[1, 2, 3]), peer(9), None), Some(0));
+        assert_eq!(least_welcome(&[], peer(9), None), None);
+    }
+
+    /// T14.
+    #[test]
+    fn kubelet_makes_room_for_itself_alone() {
+        let kubelet = Some(peer(1));
+        let open = peers(&[1, 1, 2]);
+        assert_eq!(least_welcome(&open, peer(9), kubelet), Some(2));
+        assert_eq!(least_welcome(&open, peer(1), kubelet), Some(0));
+        assert_eq!(least_welcome(&peers(&[1]), peer(9), kubelet), Some(0));
     }
 
     #[test]

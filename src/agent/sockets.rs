@@ -6,10 +6,12 @@ pub mod diag;
 pub mod local;
 pub mod proc;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::api::receipt::MeasuredBy;
@@ -159,7 +161,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 /// Reading the socket table failed.
 #[derive(Debug, Error)]
 pub enum SocketsError {
-    /// The netlink socket could not be used; `/proc/net/tcp` is the way instead.
+    /// The netlink socket could not be used.
     #[error("ask the kernel for its sockets by sock_diag")]
     Diag(#[source] io::Error),
     /// The answer does not look as the kernel's header files say.
@@ -170,19 +172,64 @@ pub enum SocketsError {
     Proc(#[source] io::Error),
 }
 
+/// The kernel runs a filter for each socket, port by port: beyond so many ports it is no saving.
+const MOST_PORTS: usize = 64;
+
+/// So many failures in a row are a refusal: a sandbox may have an error number of its own for it.
+const FAILURES: u32 = 5;
+
+impl SocketsError {
+    /// Whether the kernel will never tell, as opposed to not this time: a policy forbids it, or it was
+    /// built without (the module of `sock_diag` is what `ENOENT` misses).
+    fn is_refusal(&self) -> bool {
+        let Self::Diag(error) = self else {
+            return false;
+        };
+        Errno::from_io_error(error).is_some_and(|errno| REFUSALS.contains(&errno))
+    }
+}
+
+const REFUSALS: [Errno; 8] = [
+    Errno::PERM,
+    Errno::ACCESS,
+    Errno::NOENT,
+    Errno::NOSYS,
+    Errno::OPNOTSUPP,
+    Errno::PROTONOSUPPORT,
+    Errno::SOCKTNOSUPPORT,
+    Errno::AFNOSUPPORT,
+];
+
 /// Reads the socket table, by `sock_diag` where the kernel lets us, else from `/proc/net`.
 pub struct Table {
-    diag: Option<Socket>,
+    way: Way,
     buffer: Vec<u8>,
+    ports: BTreeSet<u16>,
+    request: Vec<u8>,
+}
+
+enum Way {
+    /// By this socket, or one to be opened: what is left in one that failed is no answer to the next
+    /// question.
+    Diag {
+        socket: Option<Socket>,
+        failures: u32,
+    },
+    Proc,
 }
 
 impl Table {
-    /// Opens the way in. Never fails: what does not work here is tried again from `/proc`.
+    /// A table that is read by `sock_diag` until the kernel refuses.
     #[must_use]
     pub fn open() -> Self {
         Self {
-            diag: Socket::new(NETLINK_SOCK_DIAG).ok(),
+            way: Way::Diag {
+                socket: None,
+                failures: 0,
+            },
             buffer: vec![0; BUFFER],
+            ports: BTreeSet::new(),
+            request: diag::request(&[]),
         }
     }
 
@@ -190,8 +237,21 @@ impl Table {
     #[must_use]
     pub fn open_proc() -> Self {
         Self {
-            diag: None,
+            way: Way::Proc,
             buffer: Vec::new(),
+            ports: BTreeSet::new(),
+            request: Vec::new(),
+        }
+    }
+
+    /// Leaves out connections whose local port is none of these, where the kernel can: a pod may have
+    /// as many to others as others have to it. Listeners are always shown.
+    pub fn narrow(&mut self, ports: &BTreeSet<u16>) {
+        if self.ports != *ports {
+            self.ports.clone_from(ports);
+            let few = ports.iter().copied().take(MOST_PORTS + 1);
+            let few: Vec<_> = few.collect();
+            self.request = diag::request(if few.len() > MOST_PORTS { &[] } else { &few });
         }
     }
 
@@ -199,13 +259,23 @@ impl Table {
     /// connections.
     ///
     /// # Errors
-    /// When neither way works; some sockets may have been shown by then.
+    /// When it does not work this time; some sockets may have been shown by then.
     pub fn read(&mut self, see: &mut dyn FnMut(Reading)) -> Result<MeasuredBy, SocketsError> {
-        if let Some(socket) = &self.diag {
-            match dump(socket, &mut self.buffer, see) {
-                Err(SocketsError::Diag(_)) => *self = Self::open_proc(),
-                other => return other.map(|()| MeasuredBy::SockDiag),
+        if let Way::Diag { socket, failures } = &mut self.way {
+            match dump(socket, &self.request, &mut self.buffer, see) {
+                Ok(()) => {
+                    *failures = 0;
+                    return Ok(MeasuredBy::SockDiag);
+                }
+                Err(error) => {
+                    *socket = None;
+                    *failures += 1;
+                    if !error.is_refusal() && *failures < FAILURES {
+                        return Err(error);
+                    }
+                }
             }
+            *self = Self::open_proc();
         }
         proc::read(see).map_err(SocketsError::Proc)?;
         Ok(MeasuredBy::ProcNet)
@@ -213,12 +283,16 @@ impl Table {
 }
 
 fn dump(
-    socket: &Socket,
+    socket: &mut Option<Socket>,
+    request: &[u8],
     buffer: &mut [u8],
     see: &mut dyn FnMut(Reading),
 ) -> Result<(), SocketsError> {
-    let request = diag::request();
-    socket.send(&request, 0).map_err(SocketsError::Diag)?;
+    let socket = match socket {
+        Some(socket) => socket,
+        None => socket.insert(Socket::new(NETLINK_SOCK_DIAG).map_err(SocketsError::Diag)?),
+    };
+    socket.send(request, 0).map_err(SocketsError::Diag)?;
     loop {
         let mut room: &mut [u8] = buffer;
         let length = socket.recv(&mut room, 0).map_err(SocketsError::Diag)?;
@@ -230,5 +304,51 @@ fn dump(
                 return Err(SocketsError::Diag(io::Error::from_raw_os_error(errno)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_sys::protocols::NETLINK_USERSOCK;
+
+    fn read(table: &mut Table) -> Result<MeasuredBy, SocketsError> {
+        table.read(&mut |_| ())
+    }
+
+    /// A socket that the kernel does not answer on, in place of one that it ran out of memory for.
+    fn break_socket(table: &mut Table) {
+        if let Way::Diag { socket, .. } = &mut table.way {
+            *socket = Some(Socket::new(NETLINK_USERSOCK).unwrap());
+        }
+    }
+
+    #[test]
+    fn failed_dump_is_tried_again_by_sock_diag() {
+        let mut table = Table::open();
+        for _ in 0..2 * FAILURES {
+            break_socket(&mut table);
+            assert!(matches!(read(&mut table), Err(SocketsError::Diag(_))));
+            assert_eq!(read(&mut table).unwrap(), MeasuredBy::SockDiag);
+        }
+    }
+
+    #[test]
+    fn dump_that_always_fails_is_a_refusal() {
+        let mut table = Table::open();
+        for _ in 1..FAILURES {
+            break_socket(&mut table);
+            assert!(read(&mut table).is_err());
+        }
+        break_socket(&mut table);
+        assert_eq!(read(&mut table).unwrap(), MeasuredBy::ProcNet);
+    }
+
+    #[test]
+    fn refusal_is_told_from_a_failure() {
+        let by = |errno: Errno| SocketsError::Diag(errno.into()).is_refusal();
+        assert!(by(Errno::PERM) && by(Errno::PROTONOSUPPORT) && by(Errno::NOENT));
+        assert!(!by(Errno::NOBUFS) && !by(Errno::INTR) && !by(Errno::MFILE));
+        assert!(!SocketsError::Parse(diag::DiagError::Truncated).is_refusal());
     }
 }

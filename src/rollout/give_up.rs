@@ -48,7 +48,14 @@ fn give_up_of(
     for pod in &others {
         retire(pod, draft);
     }
-    let unmarked = leaving
+    // The mark of one that is given up only now would put it beside those that the ReplicaSet is to
+    // take now: it has its turn in the next round.
+    let marked = if are_next && !committed.is_empty() {
+        &committed
+    } else {
+        leaving
+    };
+    let unmarked = marked
         .iter()
         .filter(|pod| !is_in_order && pod.deletion_cost != COST_NEXT);
     let mut marks = 0;

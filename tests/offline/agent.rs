@@ -2,7 +2,9 @@
 //! connections, and the whole life of the binary.
 
 mod binary;
+mod faults;
 mod kernel;
+mod notices;
 mod pod;
 
 use std::time::{Duration, Instant};

@@ -3,9 +3,11 @@
 
 mod agent;
 mod architecture;
+mod cases;
 mod chart;
 mod generated;
 mod inject;
 mod readme;
 mod rollout;
 mod safety;
+mod stored;

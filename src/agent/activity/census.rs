@@ -98,19 +98,56 @@ pub struct Evidence {
     pub arrivals: u64,
 }
 
+/// A connection that is remembered.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    track: Track,
+    /// The last sample that saw it.
+    seen: u32,
+    /// Whether it held the drain then.
+    held: bool,
+}
+
 /// The connections of a pod over time.
 #[derive(Clone, Debug, Default)]
 pub struct Census {
-    tracks: HashMap<u64, (u32, Track)>,
+    tracks: HashMap<u64, Known>,
     /// Ports that were ever listened on. An app that closes its listener still has connections.
     listened: BTreeSet<u16>,
     /// The pod talks to itself: the kernel's count of opened connections counts that as well.
     talks_to_itself: bool,
     sample: u32,
-    disturbed: Option<Millis>,
+    /// A sample is complete: what is new from here on has come since.
+    has_ended: bool,
+    tally: Tally,
     arrivals: Arrivals,
-    counts: Counts,
     new: New,
+}
+
+/// What the connections of a sample come to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    counts: Counts,
+    /// Of all samples.
+    disturbed: Option<Millis>,
+}
+
+impl Tally {
+    /// Counts a connection. `true` where it holds the drain.
+    fn count(&mut self, track: &Track, now: Millis, rules: &Rules) -> bool {
+        match track.class(now, rules) {
+            Class::Busy => self.counts.busy += 1,
+            Class::Idle => self.counts.idle += 1,
+            Class::Cycling => self.counts.cycling += 1,
+            Class::Unresponsive => self.counts.unresponsive += 1,
+        }
+        let disturbed = track.disturbed(now, rules);
+        self.disturbed = self.disturbed.max(disturbed);
+        // A stream between two of its writes holds the drain as much as in the midst of one.
+        let holds = disturbed.is_some_and(|at| now - at < rules.quiet);
+        self.counts.holding += u32::from(holds);
+        holds
+    }
 }
 
 impl Census {
@@ -131,7 +168,7 @@ impl Census {
     /// Begins a sample.
     pub fn begin(&mut self) {
         self.sample = self.sample.wrapping_add(1);
-        self.counts = Counts::default();
+        self.tally.counts = Counts::default();
         self.new = New::default();
     }
 
@@ -146,7 +183,7 @@ impl Census {
             return;
         }
         let room = self.tracks.len() < MOST;
-        let first = self.sample == 1;
+        let first = !self.has_ended;
         let counted = scope.has_port(port, &self.listened) && scope.has_peer(reading.peer.ip());
         self.talks_to_itself |= !scope.has_peer(reading.peer.ip());
         if !counted && !self.listened.contains(&port) {
@@ -161,53 +198,48 @@ impl Census {
                 self.new.from_clients += 1;
             }
         }
-        let track = if let Some((seen, track)) = known {
-            *seen = self.sample;
-            if !counted {
-                return;
+        let sample = self.sample;
+        if let Some(known) = known {
+            known.seen = sample;
+            if counted {
+                known.track.next(reading, now, rules);
+                known.held = self.tally.count(&known.track, now, rules);
             }
-            track.next(reading, now, rules);
-            *track
-        } else {
-            let born = if first { Millis::MIN } else { now };
-            let track = Track::first(reading, now, born, rules);
-            if room {
-                self.tracks.insert(reading.cookie, (self.sample, track));
-            }
-            if !counted {
-                return;
-            }
-            track
-        };
-        self.judge(&track, now, rules);
+            return;
+        }
+        let born = if first { Millis::MIN } else { now };
+        let track = Track::first(reading, now, born, rules);
+        let held = counted && self.tally.count(&track, now, rules);
+        if room {
+            let known = Known {
+                track,
+                seen: sample,
+                held,
+            };
+            self.tracks.insert(reading.cookie, known);
+        }
     }
 
-    fn judge(&mut self, track: &Track, now: Millis, rules: &Rules) {
-        match track.class(now, rules) {
-            Class::Busy => self.counts.busy += 1,
-            Class::Idle => self.counts.idle += 1,
-            Class::Cycling => self.counts.cycling += 1,
-            Class::Unresponsive => self.counts.unresponsive += 1,
-        }
-        let disturbed = track.disturbed(now, rules);
-        // A stream between two of its writes holds the drain as much as in the midst of one.
-        if disturbed.is_some_and(|at| now - at < rules.quiet) {
-            self.counts.holding += 1;
-        }
-        self.disturbed = self.disturbed.max(disturbed);
-    }
-
-    /// Ends a sample: what was not seen is gone.
+    /// Ends a sample: what was not seen is gone. Where it was at work, nobody saw when it stopped: the
+    /// quiet time begins now.
     pub fn end(&mut self, own: u32, passive_opens: Option<u64>, now: Millis) -> Evidence {
         let sample = self.sample;
-        self.tracks.retain(|_, (seen, _)| *seen == sample);
+        let mut has_lost = false;
+        self.tracks.retain(|_, known| {
+            has_lost |= known.seen != sample && known.held;
+            known.seen == sample
+        });
+        if has_lost {
+            self.tally.disturbed = Some(now);
+        }
+        self.has_ended = true;
         self.new.own = own;
         self.new.passive_opens = passive_opens.filter(|_| !self.talks_to_itself);
         self.new.ports = u32::try_from(self.listened.len()).unwrap_or(u32::MAX);
         self.arrivals.count(&self.new, now);
         Evidence {
-            counts: self.counts,
-            disturbed: self.disturbed,
+            counts: self.tally.counts,
+            disturbed: self.tally.disturbed,
             arrival: self.arrivals.last(),
             arrivals: self.arrivals.total(),
         }

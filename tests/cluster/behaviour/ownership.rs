@@ -131,9 +131,12 @@ async fn replica_set_is_released_and_adopted_by_its_labels<A: Arm>(world: World<
             owner_of_first(now).is_none() && now.replica_sets.len() == 2
         })
         .await;
-    let view = world.complete().await;
-    assert_eq!(view.collisions, 1);
-    assert_eq!(serving(&world.trail.now()), 2);
+    world
+        .until_status("one collision is counted", |view| {
+            view.collisions == 1 && view.is_complete()
+        })
+        .await;
+    world.until("both serve", |now| serving(now) == 2).await;
     world.patch_other::<ReplicaSet>(&first, label(WEB)).await;
     world
         .until("it is adopted again", |now| {

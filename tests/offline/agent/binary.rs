@@ -17,6 +17,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// T2: the receipt names the request's epoch and the pod's own UID.
 #[test]
 fn drain_withdraws_leaves_a_receipt_and_stays_withdrawn_until_it_is_cancelled() {
     let mut pod = Pod::new();
@@ -50,6 +51,7 @@ fn drain_withdraws_leaves_a_receipt_and_stays_withdrawn_until_it_is_cancelled() 
     assert_eq!(pod.receipt().unwrap().epoch, "second");
 }
 
+/// R10.
 #[test]
 fn drain_goes_on_after_the_agent_was_killed() {
     let mut pod = Pod::new();
@@ -84,6 +86,7 @@ fn annotation_removed_while_the_agent_was_down_is_a_cancel() {
     assert!(!pod.mark().exists());
 }
 
+/// T12.
 #[test]
 fn garbage_in_the_annotation_withdraws_nothing_and_is_shown() {
     let mut pod = Pod::new();
@@ -101,6 +104,7 @@ fn garbage_in_the_annotation_withdraws_nothing_and_is_shown() {
     );
 }
 
+/// R24.
 #[test]
 fn overdue_drain_times_out_and_says_so() {
     let mut pod = Pod::new();
@@ -124,6 +128,7 @@ fn end_of_the_pod_ends_the_agent_with_a_last_receipt() {
     assert_eq!(pod.receipt().unwrap().outcome, Outcome::TimedOut);
 }
 
+/// T1.
 #[test]
 fn nobody_can_change_anything_over_the_network() {
     let pod = Pod::new();
@@ -136,6 +141,7 @@ fn nobody_can_change_anything_over_the_network() {
     assert_eq!(pod.get("POST", "/wait-for-drain"), Some(404));
 }
 
+/// T14.
 #[test]
 fn slow_clients_do_not_keep_the_kubelet_from_its_answer() {
     let pod = Pod::new();
@@ -153,66 +159,7 @@ fn slow_clients_do_not_keep_the_kubelet_from_its_answer() {
     drop(slow);
 }
 
-#[test]
-fn application_is_told_of_the_drain_and_of_its_cancel() {
-    let application = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = application.local_addr().unwrap().port();
-    let heard = |application: &TcpListener| {
-        let (stream, _) = application.accept().unwrap();
-        let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line).unwrap();
-        (&stream)
-            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-            .unwrap();
-        line
-    };
-    let settings =
-        format!(r#"{{"minSeconds":600,"notify":{{"httpPost":{{"port":{port},"path":"/bye"}}}}}}"#);
-    let mut pod = Pod::new();
-    let _agent = pod.serve();
-    pod.drain_by("one", &settings);
-    assert_eq!(heard(&application), "POST /bye HTTP/1.1\r\n");
-    pod.annotate("", &settings);
-    assert_eq!(heard(&application), "DELETE /bye HTTP/1.1\r\n");
-}
-
-#[test]
-fn application_is_not_told_of_a_drain_after_its_cancel() {
-    let application = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = application.local_addr().unwrap().port();
-    let heard = |answer: &[u8]| {
-        let (stream, _) = application.accept().unwrap();
-        let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line).unwrap();
-        (&stream).write_all(answer).unwrap();
-        line
-    };
-    let (posted, deleted) = ("POST /bye HTTP/1.1\r\n", "DELETE /bye HTTP/1.1\r\n");
-    let fine = b"HTTP/1.1 204 No Content\r\n\r\n";
-    let settings =
-        format!(r#"{{"minSeconds":600,"notify":{{"httpPost":{{"port":{port},"path":"/bye"}}}}}}"#);
-    let mut pod = Pod::new();
-    let _agent = pod.serve();
-    pod.drain_by("one", &settings);
-    assert_eq!(
-        heard(b""),
-        posted,
-        "not answered: a second try is due in a second"
-    );
-    pod.annotate("", &settings);
-    assert_eq!(heard(fine), deleted);
-    pod.drain_by("two", &settings);
-    assert_eq!(heard(fine), posted);
-    wait("that second is over", || {
-        let page = pod.ask("GET", "/drain").unwrap().1;
-        let (_, body) = page.split_once("\r\n\r\n").unwrap();
-        let page: serde_json::Value = serde_json::from_str(body).unwrap();
-        page["drain"]["seconds"].as_f64() > Some(1.5)
-    });
-    pod.annotate("", &settings);
-    assert_eq!(heard(fine), deleted);
-}
-
+/// B63, B68.
 #[test]
 fn hook_drains_then_takes_the_users_exit_status() {
     let pod = Pod::new();
@@ -231,6 +178,7 @@ fn hook_drains_then_takes_the_users_exit_status() {
     );
 }
 
+/// B64.
 #[test]
 fn hook_of_a_drained_pod_returns_at_once() {
     let mut pod = Pod::new();
@@ -244,6 +192,7 @@ fn hook_of_a_drained_pod_returns_at_once() {
     assert!(said.contains("drained before"), "{said}");
 }
 
+/// T2, T5.
 #[test]
 fn hook_drains_where_the_mark_is_of_another_epoch() {
     let mut pod = Pod::new();

@@ -1,8 +1,8 @@
 //! A made-up pod for the agent's binary: folders for its volume and annotations, a port of its own,
 //! and the part of the kubelet.
 
-use std::fs;
-use std::io::{Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -75,11 +75,27 @@ impl Pod {
     }
 
     pub(super) fn serve(&self) -> Agent {
+        let log = self.folder.path().join("log");
+        let log = OpenOptions::new().create(true).append(true).open(log);
         let port = self.port.to_string();
-        let child = self.agent(&["serve", "--port", &port]).spawn().unwrap();
-        let agent = Agent(child);
+        let mut agent = self.agent(&["serve", "--port", &port]);
+        let agent = Agent(agent.stderr(log.unwrap()).spawn().unwrap());
         wait("the agent answers", || self.get("GET", "/readyz").is_some());
         agent
+    }
+
+    /// What all agents of this pod have said so far.
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// The page on the drain; null while there is no answer.
+    pub(super) fn page(&self) -> serde_json::Value {
+        let answer = self.ask("GET", "/drain");
+        let body = answer.and_then(|(_, page)| Some(page.split_once("\r\n\r\n")?.1.to_owned()));
+        body.map_or(serde_json::Value::Null, |body| {
+            serde_json::from_str(&body).unwrap()
+        })
     }
 
     pub(super) fn prestop(&self, arguments: &[&str]) -> Output {
@@ -141,15 +157,14 @@ impl Agent {
     }
 
     pub(super) fn terminate(self) -> ExitStatus {
-        let id = self.0.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("TERM");
         self.end()
+    }
+
+    pub(super) fn signal(&self, name: &str) {
+        let (signal, id) = (format!("-{name}"), self.0.id().to_string());
+        let status = Command::new("kill").args([signal, id]).status();
+        assert!(status.unwrap().success());
     }
 }
 
@@ -157,5 +172,43 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// An application that listens to what it is told.
+pub(super) struct Application(TcpListener);
+
+impl Application {
+    pub(super) fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    /// A long drain of which the application is told.
+    pub(super) fn settings(&self) -> String {
+        let port = self.0.local_addr().unwrap().port();
+        let notify = format!(r#"{{"httpPost":{{"port":{port},"path":"/bye"}}}}"#);
+        format!(r#"{{"minSeconds":600,"notify":{notify}}}"#)
+    }
+
+    /// Waits for a request, and answers it so.
+    pub(super) fn hear(&self, answer: &[u8]) -> String {
+        let mut guest = None;
+        wait("the application is told", || {
+            guest = self.0.accept().ok();
+            guest.is_some()
+        });
+        let (stream, _) = guest.unwrap();
+        stream.set_nonblocking(false).unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        (&stream).write_all(answer).unwrap();
+        line
+    }
+
+    /// Nobody has tried to tell it anything since.
+    pub(super) fn is_left_alone(&self) -> bool {
+        self.0.accept().is_err()
     }
 }

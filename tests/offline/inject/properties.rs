@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
+use crate::cases::cases;
+
 use super::templates::{
     ISTIO, LINKERD, SHUTDOWN, VOLUMES, anything, probe, template, with_unique_names,
 };
@@ -118,7 +120,7 @@ fn drop_items(object: &mut Value, key: &str, condition: impl Fn(&Value) -> bool)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1_000))]
 
     #[test]
     fn everything_of_the_users_stays(template in template().prop_map(with_unique_names), readiness in prop::option::of(probe(false))) {
@@ -137,6 +139,7 @@ proptest! {
         prop_assert_eq!(removed.to_string(), template.to_string());
     }
 
+    /// R34.
     #[test]
     fn nonsense_is_refused_with_its_place(mut template in template(), nonsense in anything(), place in 0..9_usize) {
         let place = [
@@ -151,6 +154,7 @@ proptest! {
         }
     }
 
+    /// R34, T11.
     #[test]
     fn grace_period_never_overflows(drain: i32, shutdown: i32, own: Option<i64>, sleep: Option<i64>) {
         let mut settings = Settings::default();
@@ -170,7 +174,7 @@ proptest! {
 
 // Fewer cases: SHA-256 without optimization takes most of their time.
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(250))]
 
     #[test]
     fn same_input_gives_the_same_bytes(template in template()) {

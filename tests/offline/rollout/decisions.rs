@@ -85,6 +85,7 @@ fn replica_set_with_a_pod_left_to_delete_is_not_scaled_again() {
     }));
 }
 
+/// R11, T2.
 #[test]
 fn pod_that_an_endpoint_slice_names_again_is_not_given_up() {
     let again = drained("a");
@@ -95,6 +96,7 @@ fn pod_that_an_endpoint_slice_names_again_is_not_given_up() {
     assert!(plan.holds.contains(&Hold::StillNamed { pod: "a".into() }));
 }
 
+/// R30.
 #[test]
 fn drain_starts_over_where_its_request_was_taken_off() {
     let back = pod("a").of("old").ready(90);
@@ -119,6 +121,23 @@ fn pods_that_finish_one_after_the_other_wait_for_no_patience() {
     assert_eq!(joined.holds, []);
     seen.previous = joined.status.expect("a status");
     assert_eq!(scales(&plan(&seen)), [("old", 0)]);
+}
+
+#[test]
+fn pod_that_is_given_up_only_now_is_not_put_beside_the_one_that_goes_now() {
+    let mut pods = vec![drained("a"), drained("b"), drained("c")];
+    pods[0].deletion_cost = COST_NEXT;
+    let draining = drain("c", DrainWay::Readiness, 0).withdrawn(1);
+    let records = vec![
+        drained_record("a").retired(99),
+        drained_record("b"),
+        draining,
+    ];
+    let first = plan(&replaced(pods, records));
+    assert_eq!(scales(&first), [("old", 2)]);
+    let marks = |action: &Action| matches!(action, Action::SetDeletionCost { .. });
+    assert!(!first.actions.iter().any(marks), "{:?}", first.actions);
+    assert!(record(&first, "b").retired.is_some());
 }
 
 #[test]
@@ -230,6 +249,7 @@ fn surplus_pod_that_is_not_ripe_yet_wakes_the_rollout_and_is_named() {
     assert!(plan.holds.iter().any(names_it), "{:?}", plan.holds);
 }
 
+/// B37, R34.
 #[test]
 fn invalid_spec_takes_drains_back_but_not_what_is_given_up() {
     let drains = vec![drained_record("a"), drained_record("b").retired(90)];
@@ -268,6 +288,25 @@ fn pod_that_hangs_in_its_deletion_does_not_hide_that_nothing_goes_on() {
     assert!(!stuck(&seen));
     seen.now = at(2000);
     assert!(stuck(&seen));
+}
+
+#[test]
+fn pod_that_its_replica_set_deletes_already_is_waited_for() {
+    let mut seen = observation(target(), at(100));
+    let mut own = revision("new", 1, 3);
+    own.counted = 4;
+    own.counted_ready = 4;
+    own.settled = false;
+    seen.revisions = vec![own];
+    seen.pods = (0..4)
+        .map(|i| pod(&format!("new-{i}")).of("new").ready(0))
+        .collect();
+    let outcome = plan(&seen);
+    let behind = Hold::ReplicaSetBehind {
+        replica_set: "new".into(),
+    };
+    assert_eq!(outcome.holds, [behind]);
+    assert!(outcome.actions.is_empty(), "{:?}", outcome.actions);
 }
 
 /// It may turn ready before its ReplicaSet chooses, and then nothing but its cost tells it from one that

@@ -7,20 +7,13 @@ use graceful::api::v1alpha1::{DrainCause, DrainRecord};
 use graceful::rollout::{self, Action, Hold, Pod, ReplacementPolicy, Target, Withdrawal, plan};
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 use super::generators::observations;
 use super::judge::Judge;
 
 /// All together in well under a minute, unoptimised.
 const CASES: u32 = 12_000;
-
-fn cases() -> ProptestConfig {
-    ProptestConfig {
-        cases: CASES,
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..ProptestConfig::default()
-    }
-}
 
 fn demand(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise()) }
@@ -93,8 +86,9 @@ const FACTS: &[(&str, Fact)] = &[
 type Fact = fn(&Judge<'_>) -> Result<(), String>;
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(CASES))]
 
+    /// B16, B65, R28.
     #[test]
     fn every_plan_keeps_to_the_facts(seen in observations()) {
         // Beyond the very first status, which says no more than that it is the first.
@@ -112,6 +106,7 @@ proptest! {
         }
     }
 
+    /// B72.
     #[test]
     fn status_settles_while_the_cluster_stands_still(seen in observations()) {
         prop_assume!(!seen.wanted.name_taken && !seen.deleting);

@@ -4,6 +4,8 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::cases::cases;
+
 use super::scenarios::running;
 use super::world::{Fault, World};
 
@@ -124,23 +126,16 @@ fn weather(world: &mut World, storm: &[(Deed, i64)]) {
     assert!(world.status.drains.is_empty());
 }
 
-fn cases() -> ProptestConfig {
-    ProptestConfig {
-        cases: 60,
-        failure_persistence: None,
-        max_shrink_iters: 400,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..cases(60) })]
 
+    /// B05, R01.
     #[test]
     fn every_storm_ends_in_the_wanted_state(bounds in bounds(), storm in storms(deeds())) {
         weather(&mut begin(bounds), &storm);
     }
 
+    /// B16, B45.
     #[test]
     fn storms_without_meddlers_keep_the_bounds(
         bounds in bounds(),
@@ -149,6 +144,7 @@ proptest! {
         weather(&mut begin(bounds), &storm);
     }
 
+    /// R04, R05.
     #[test]
     fn watches_that_lag_cost_no_work(
         bounds in bounds(),

@@ -140,14 +140,29 @@ fn connections_are_known_after_their_listener_has_closed_and_after_a_restart() {
     );
 }
 
+/// Whatever ended it between two samples may have been its last byte.
 #[test]
-fn disturbance_outlives_the_connection_that_made_it() {
+fn quiet_time_begins_anew_where_a_connection_at_work_is_gone() {
     let scope = scope(&Connections::default());
     let mut census = Census::default();
     sample(&mut census, &scope, 0, &pod());
-    let after = sample(&mut census, &scope, 500, &pod()[..4]);
-    assert_eq!(after.counts, Counts::default());
-    assert_eq!(after.disturbed, Some(0));
+    for now in [500, 1000] {
+        let after = sample(&mut census, &scope, now, &pod()[..4]);
+        assert_eq!(after.counts, Counts::default());
+        assert_eq!(after.disturbed, Some(500));
+    }
+}
+
+/// The netlink socket can break in the middle of a dump.
+#[test]
+fn sample_that_broke_off_makes_no_arrivals_of_what_was_there() {
+    let scope = scope(&Connections::default());
+    let mut census = Census::default();
+    census.begin();
+    for reading in &pod()[..5] {
+        census.see(reading, &scope, 0, &RULES);
+    }
+    assert_eq!(sample(&mut census, &scope, 100, &pod()).arrivals, 0);
 }
 
 #[test]

@@ -22,22 +22,35 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     proptest::collection::vec(one, 1..40)
 }
 
+impl Move {
+    fn make(&self, wire: &mut Wire) {
+        match *self {
+            Self::Receive(bytes) => drop(wire.receive(bytes)),
+            Self::Send(bytes) => drop(wire.send(bytes)),
+            Self::Watch(millis) => drop(wire.watch(millis)),
+        }
+    }
+}
+
+/// A connection with a past, and a pause behind it.
+fn after(moves: &[Move]) -> Wire {
+    let mut wire = Wire::new();
+    for one in moves {
+        one.make(&mut wire);
+    }
+    wire.watch(50);
+    wire.pass(50);
+    wire
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn silence_after_an_answer_always_becomes_idle(moves in moves()) {
-        let mut wire = Wire::new();
-        for one in moves {
-            match one {
-                Move::Receive(bytes) => drop(wire.receive(bytes)),
-                Move::Send(bytes) => drop(wire.send(bytes)),
-                Move::Watch(millis) => drop(wire.watch(millis)),
-            }
-        }
+        let mut wire = after(&moves);
         // An answer that no one can take for a control frame, clearly after everything.
-        wire.watch(50);
-        wire.pass(50).send(100);
+        wire.send(100);
         let answered = wire.now;
         prop_assert_eq!(wire.watch(3100), Class::Idle);
         prop_assert!(wire.disturbed.is_none_or(|at| at <= answered));
@@ -45,16 +58,8 @@ proptest! {
 
     #[test]
     fn request_that_came_clearly_last_holds(moves in moves(), bytes in 31_u64..5000) {
-        let mut wire = Wire::new();
-        for one in moves {
-            match one {
-                Move::Receive(bytes) => drop(wire.receive(bytes)),
-                Move::Send(bytes) => drop(wire.send(bytes)),
-                Move::Watch(millis) => drop(wire.watch(millis)),
-            }
-        }
-        wire.watch(50);
-        wire.pass(50).receive(bytes);
+        let mut wire = after(&moves);
+        wire.receive(bytes);
         prop_assert_eq!(wire.watch(5000), Class::Busy);
         prop_assert_eq!(wire.quiet_for(), 0);
     }
@@ -63,11 +68,7 @@ proptest! {
     fn disturbance_is_never_in_the_future(moves in moves()) {
         let mut wire = Wire::new();
         for one in moves {
-            match one {
-                Move::Receive(bytes) => drop(wire.receive(bytes)),
-                Move::Send(bytes) => drop(wire.send(bytes)),
-                Move::Watch(millis) => drop(wire.watch(millis)),
-            }
+            one.make(&mut wire);
             wire.look();
             prop_assert!(wire.disturbed.is_none_or(|at| at <= wire.now));
         }

@@ -50,6 +50,7 @@ fn injected() -> Injected {
     }
 }
 
+/// R29.
 #[test]
 fn every_patch_names_what_was_seen() {
     for patch in [
@@ -74,7 +75,8 @@ fn the_users_deletion_cost_is_kept_through_a_drain() {
     assert_eq!(annotations[DELETION_COST], "-2147483000");
     let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: "5"}));
     let patch = set_deletion_cost(&seen(), &draining);
-    assert_eq!(patch["metadata"]["annotations"][USER_DELETION_COST], "5");
+    let expected = json!({DELETION_COST: COST_NEXT.to_string()});
+    assert_eq!(patch["metadata"]["annotations"], expected);
     let patch = cancel_drain(&seen(), &draining, Timestamp::UNIX_EPOCH);
     assert_eq!(patch["metadata"]["annotations"][DELETION_COST], "5");
 }
@@ -89,6 +91,15 @@ fn a_cancelled_drain_leaves_no_mark_that_does_anything() {
         let left = metadata["annotations"].get(key);
         assert_eq!(left, Some(&Value::Null), "{key}");
     }
+}
+
+/// R29.
+#[test]
+fn a_draining_pod_is_made_the_next_victim_whatever_else_changed_of_it() {
+    let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: ""}));
+    let patch = set_deletion_cost(&seen(), &draining);
+    assert_eq!(patch["metadata"]["uid"], "u");
+    assert_eq!(patch["metadata"].get("resourceVersion"), None);
 }
 
 #[test]
@@ -111,6 +122,7 @@ fn a_replica_set_selects_its_own_pods_alone() {
     assert_eq!(set["metadata"]["labels"], *labels);
 }
 
+/// B15.
 #[test]
 fn a_replica_set_carries_the_objects_annotations_and_its_number() {
     let set = replica_set(&object(), &injected(), ("chat-h", "h"), (4, 2, None));
@@ -119,6 +131,7 @@ fn a_replica_set_carries_the_objects_annotations_and_its_number() {
     assert_eq!(set["metadata"]["ownerReferences"][0]["uid"], "o");
 }
 
+/// B39, R37.
 #[test]
 fn a_field_that_nobody_here_knows_reaches_the_replica_set() {
     let set = replica_set(&object(), &injected(), ("chat-h", "h"), (4, 2, None));
