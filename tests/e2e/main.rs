@@ -27,5 +27,5 @@ mod operator;
 mod revisions;
 mod role;
 mod rollout;
-mod writes;
 mod soak;
+mod writes;
