@@ -117,12 +117,27 @@ async fn use_everything(world: &World) {
         .await;
     // The first pod drains for long; beside it the second is to be deleted while it is ready, and a
     // ReplicaSet takes a pod that is not ready first.
-    let slow = json!({"spec": {"drain": {"minSeconds": 120}}});
+    let slow = json!({"spec": {"minReadySeconds": 10, "drain": {"minSeconds": 120}}});
     world.patch::<GracefulDeployment>("app", slow).await;
+    world.complete("app", SOON).await;
     world
         .patch::<GracefulDeployment>("app", app.change(2))
         .await;
-    world.draining("app", 1).await;
+    world
+        .until("the first pod is asked to drain", SOON, async || {
+            let drains = world
+                .graceful("app")
+                .await
+                .status
+                .unwrap_or_default()
+                .drains;
+            if drains.len() == 1 {
+                Ok(())
+            } else {
+                Err(format!("{drains:?}"))
+            }
+        })
+        .await;
     let other_way = json!({"spec": {"drain": {"withdraw": "Termination"}}});
     world.patch::<GracefulDeployment>("app", other_way).await;
     world

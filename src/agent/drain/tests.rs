@@ -218,6 +218,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(5000))]
 
+    /// R25: whatever comes and goes.
     #[test]
     fn drain_always_ends_by_its_deadline(
         evidence in proptest::collection::vec(evidence(), 0..3),
