@@ -154,6 +154,7 @@ mod tests {
     }
 
     proptest! {
+        /// T12.
         #[test]
         fn garbage_asks_for_nothing(text in ".{1,80}") {
             prop_assert!(!matches!(Wanted::parse(&text), Wanted::Drain(_)));

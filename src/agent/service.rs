@@ -74,6 +74,7 @@ mod tests {
         assert_eq!(step(State::Finished("a"), want()), Step::Stay);
     }
 
+    /// T5.
     #[test]
     fn new_epoch_begins_anew_from_anywhere() {
         for state in states() {

@@ -133,6 +133,7 @@ mod tests {
         assert_eq!(canonical(&parsed), canonical(&one));
     }
 
+    /// B20, R35.
     #[test]
     fn collision_count_makes_another_hash() {
         let template = json!({});

@@ -98,6 +98,7 @@ mod tests {
         Duration::from_secs(n)
     }
 
+    /// R14.
     #[test]
     fn time_runs_with_the_monotonic_clock() {
         let (mut base, wall, since) = base();
@@ -107,6 +108,7 @@ mod tests {
         assert_eq!(reading.ahead, Duration::ZERO);
     }
 
+    /// R14.
     #[test]
     fn a_clock_set_ahead_is_followed_and_remembered() {
         let (mut base, wall, since) = base();

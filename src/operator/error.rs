@@ -192,12 +192,14 @@ mod tests {
         }
     }
 
+    /// R29.
     #[test]
     fn a_conflict_is_a_reason_to_look_again() {
         assert_eq!(refused(409, 0).class(), Class::LookAgain);
         assert_eq!(refused(404, 0).class(), Class::LookAgain);
     }
 
+    /// R40.
     #[test]
     fn the_time_that_the_server_asks_for_is_honoured() {
         let seven = Some(Duration::from_secs(7));

@@ -276,6 +276,7 @@ mod tests {
         }
     }
 
+    /// R04.
     #[test]
     fn a_change_shows_with_its_version_or_a_newer_one() {
         assert!(!changed("100").shows(Some(&seen("a", "99"))));
@@ -299,6 +300,7 @@ mod tests {
         assert!(made.shows(Some(&seen("a", "1"))));
     }
 
+    /// R04.
     #[test]
     fn what_was_deleted_must_be_gone_or_going() {
         let deleted = Trace::Deleted { uid: "a".into() };
@@ -321,6 +323,7 @@ mod tests {
 
     const DEADLINE: &str = "2026-01-01T00:05:00.000000Z";
 
+    /// R14.
     #[test]
     fn a_clock_set_ahead_shortens_no_drain() {
         let mut drains = [drain(Some(DEADLINE))];

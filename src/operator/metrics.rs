@@ -126,6 +126,7 @@ impl Metrics {
 mod tests {
     use super::*;
 
+    /// B43.
     #[test]
     fn what_was_counted_is_printed() {
         let metrics = Metrics::new();

@@ -342,6 +342,7 @@ mod tests {
         assert_eq!(next_look(&Plan::default(), at(10), None.into_iter()), IDLE);
     }
 
+    /// B62.
     #[test]
     fn a_wake_that_has_passed_makes_no_loop() {
         let plan = Plan {

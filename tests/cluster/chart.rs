@@ -108,6 +108,7 @@ fn misspelt_value_is_refused() {
     );
 }
 
+/// T17.
 #[test]
 fn digest_pins_the_image() {
     let digest = format!("sha256:{}", "ab".repeat(32));
@@ -131,6 +132,7 @@ fn digest_pins_the_image() {
     );
 }
 
+/// T8, T9.
 #[test]
 fn role_grants_nothing_broad() {
     let objects = template(&[]);
@@ -168,6 +170,7 @@ fn api_server_takes_every_object_as_it_is() {
     assert!(!error.contains("Warning"), "{error}");
 }
 
+/// T10.
 #[test]
 fn operator_runs_where_pods_are_restricted() {
     const NAMESPACE: &str = "chart-restricted";

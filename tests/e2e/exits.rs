@@ -24,6 +24,7 @@ async fn start(world: &World, app: &App) {
     world.complete("app", SOON).await;
 }
 
+/// R16, R21.
 #[test]
 fn rollback_brings_draining_pods_back_and_a_hand_that_deletes_them_loses_nothing() {
     test_under_load("rollback", |world| async move {
@@ -96,6 +97,7 @@ fn rollback_brings_draining_pods_back_and_a_hand_that_deletes_them_loses_nothing
     });
 }
 
+/// B69.
 #[test]
 fn only_ready_pod_serves_until_it_terminates() {
     test_under_load("last", |world| async move {
@@ -127,6 +129,7 @@ fn only_ready_pod_serves_until_it_terminates() {
     });
 }
 
+/// B02.
 #[test]
 fn recreate_never_withdraws_a_pod_by_readiness_and_never_runs_two_revisions() {
     test("recreate", |world| async move {
@@ -170,6 +173,7 @@ fn assert_never_withdrawn(timeline: &Timeline, pods: &[String]) {
     }
 }
 
+/// B65, R24.
 #[test]
 fn pod_that_never_gets_idle_leaves_at_its_deadline() {
     // An agent that is kept from the processor for two seconds after its deadline counts as silent.

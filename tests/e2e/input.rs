@@ -16,6 +16,7 @@ use crate::cluster::{World, condition, is_ready, names, test_alone};
 
 const SOON: Duration = Duration::from_secs(120);
 
+/// B37, R34, T12.
 #[test]
 fn stored_nonsense_keeps_its_pods_says_why_and_stops_no_other() {
     test_alone("input", |world| async move {

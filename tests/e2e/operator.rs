@@ -21,6 +21,7 @@ async fn start(world: &World) -> App {
     app
 }
 
+/// R01, R02.
 #[test]
 fn operator_killed_in_the_middle_loses_nothing_and_ends_the_same() {
     test_under_load("killed", |world| async move {
@@ -48,6 +49,7 @@ fn operator_killed_in_the_middle_loses_nothing_and_ends_the_same() {
     });
 }
 
+/// B63, B68.
 #[test]
 fn pod_deleted_while_the_operator_is_away_drains_and_is_replaced() {
     test_under_load("away", |world| async move {

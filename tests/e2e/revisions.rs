@@ -12,6 +12,7 @@ use crate::cluster::{condition, is_ready, names, test};
 
 const SOON: Duration = Duration::from_secs(120);
 
+/// R22.
 #[test]
 fn revision_that_never_turns_ready_costs_no_old_pod() {
     stuck(
@@ -21,11 +22,13 @@ fn revision_that_never_turns_ready_costs_no_old_pod() {
     );
 }
 
+/// R23.
 #[test]
 fn revision_that_crash_loops_costs_no_old_pod() {
     stuck("crash-loop", "/command", json!(["/missing"]));
 }
 
+/// B33, R22.
 #[test]
 fn revision_that_cannot_be_pulled_costs_no_old_pod() {
     stuck("no-image", "/image", json!("registry.invalid/none:1"));

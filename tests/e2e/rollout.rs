@@ -36,6 +36,7 @@ struct Rolled {
     gone: Vec<f64>,
 }
 
+/// B65.
 #[test]
 fn image_change_with_notice_loses_nothing_and_old_pods_leave_when_their_work_is_over() {
     test_under_load("notify", |world| async move {

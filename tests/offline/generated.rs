@@ -88,6 +88,7 @@ fn schema_is_closed() {
     assert_eq!(open, expected.map(str::to_owned).into());
 }
 
+/// R34.
 #[test]
 fn every_rule_has_a_spec_that_breaks_it() {
     let mut rules = BTreeSet::new();
@@ -108,6 +109,7 @@ fn every_rule_has_a_spec_that_breaks_it() {
     assert_eq!(rules, broken);
 }
 
+/// B37, R34.
 #[test]
 fn stored_nonsense_is_told_in_the_same_words() {
     for broken in specs::all_broken() {

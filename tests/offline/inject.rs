@@ -82,6 +82,7 @@ fn change_of_drain_settings_alone_makes_no_pod_older() {
 }
 
 /// A failure here would replace every pod of everybody at an upgrade: never change these values.
+/// R37.
 #[test]
 fn template_hash_is_the_same_for_ever() {
     for (template, collisions, hash) in [

@@ -7,6 +7,7 @@ mod faults;
 mod fixtures;
 mod generators;
 mod judge;
+mod ledger;
 mod pace;
 mod properties;
 mod ranking;

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use anyhow::Result;
 
-use crate::folders;
+use crate::measurements::{self, Figure};
 use crate::stage::{Outcome, conclude};
 use crate::test::{Stage, Tests, in_cluster, set_up};
 
@@ -17,6 +16,9 @@ const BENCH: (&str, &str) = ("GRACEFUL_BENCH", "1");
 /// three times under it.
 const MEASURE: &str = "bench:: bounds:: exits:: rollout:: --skip rollout::new_pods_are_ready";
 
+/// The long ones, which look for what grows.
+const SOAK: &str = "soak::";
+
 /// One at a time, and shown while they run.
 const HOW: &str = "--test-threads 1 --nocapture";
 
@@ -26,84 +28,90 @@ const LIMIT: Duration = Duration::from_mins(60);
 /// Measure the times and sizes that are promised, and print them next to their limits
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Write the figures to docs/measurements, where all were measured and within their limits
+    #[arg(long, conflicts_with = "tests")]
+    record: bool,
+
     /// Parts of the names of the tests to run, in place of all that measure
     #[arg(last = true)]
     tests: Vec<String>,
 }
 
-/// One figure, as `tests/e2e/figure.rs` prints it.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Figure {
-    #[serde(rename = "figure")]
-    name: String,
-    /// Absent where nothing was measured.
-    value: Option<f64>,
-    limit: Option<f64>,
-    unit: String,
-}
-
 /// Runs the tests, and ends with a table that is there when they fail, too.
 pub(crate) async fn run(args: &Args) -> Result<()> {
-    let mut figures = Vec::new();
     let mut interrupted = false;
-    let work = in_cluster("bench", &mut interrupted, async |rig| {
-        let binary = set_up(rig, Stage::E2e).await?;
-        let tests = Tests {
-            binary: &binary,
-            arguments: arguments(args),
-            env: vec![BENCH],
-            limit: LIMIT,
-        };
-        let see = |line: &str| figures.extend(Figure::parse(line));
-        rig.watch(&tests, see).await
-    });
-    let outcome = Outcome::of_async("bench", "cargo xtask bench", work).await;
-    println!("\n{}", table(&figures));
-    let file = folders::target()?.join("bench.json");
-    let text = serde_json::to_string_pretty(&figures).context("write the figures")?;
-    std::fs::write(&file, text + "\n").with_context(|| format!("write {}", file.display()))?;
-    conclude(&[outcome])
+    let mut tests = args.tests.join(" ");
+    if tests.is_empty() {
+        MEASURE.clone_into(&mut tests);
+    }
+    let name = args.record.then_some("bench");
+    conclude(&[measure("bench", &tests, name, &mut interrupted).await])
 }
 
-fn arguments(args: &Args) -> Vec<String> {
-    let all = MEASURE.split_whitespace().map(str::to_owned);
-    let how = HOW.split_whitespace().map(str::to_owned);
-    if args.tests.is_empty() {
-        all.chain(how).collect()
+/// The stage `bench` of the long run.
+pub(crate) async fn stage(interrupted: &mut bool) -> Outcome {
+    measure("bench", MEASURE, Some("bench"), interrupted).await
+}
+
+/// The stage `soak` of the long run.
+pub(crate) async fn soak(interrupted: &mut bool) -> Outcome {
+    measure("soak", SOAK, Some("soak"), interrupted).await
+}
+
+/// Runs e2e tests on a quiet cluster, prints their figures, and records them under the name.
+async fn measure(
+    stage: &'static str,
+    tests: &str,
+    name: Option<&str>,
+    interrupted: &mut bool,
+) -> Outcome {
+    let mut figures = Vec::new();
+    let work = async {
+        let result = in_cluster(stage, interrupted, async |rig| {
+            let binary = set_up(rig, Stage::E2e).await?;
+            let arguments = tests.split_whitespace().chain(HOW.split_whitespace());
+            let tests = Tests {
+                binary: &binary,
+                arguments: arguments.map(str::to_owned).collect(),
+                env: vec![BENCH],
+                limit: LIMIT,
+            };
+            rig.watch(&tests, |line| figures.extend(Figure::parse(line)))
+                .await
+        });
+        let result = result.await;
+        println!("\n{}", table(&figures));
+        result?;
+        name.map_or(Ok(()), |name| measurements::record(name, figures))
+    };
+    let again = if stage == "bench" {
+        "cargo xtask bench".to_owned()
     } else {
-        args.tests.iter().cloned().chain(how).collect()
+        format!("cargo xtask test {stage}")
+    };
+    Outcome::of_async(stage, &again, work).await
+}
+
+/// A figure without a value is not within its limit.
+fn verdict(figure: &Figure) -> &'static str {
+    match (figure.value, figure.limit) {
+        (Some(value), Some(limit)) if value <= limit => "ok",
+        (Some(_), None) => "",
+        _ => "ABOVE",
     }
 }
 
-impl Figure {
-    /// Reads a line of the tests. The first of a test stands behind the test's name.
-    fn parse(line: &str) -> Option<Self> {
-        let begin = line.find(r#"{"figure":"#)?;
-        serde_json::from_str(line.get(begin..)?).ok()
-    }
-
-    /// A figure without a value is not within its limit.
-    fn verdict(&self) -> &'static str {
-        match (self.value, self.limit) {
-            (Some(value), Some(limit)) if value <= limit => "ok",
-            (Some(_), None) => "",
-            _ => "ABOVE",
-        }
-    }
-
-    fn row(&self, width: usize) -> String {
-        let number =
-            |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |n| format!("{n:.2}"));
-        let row = format!(
-            "{:<width$} {:>9} {:>9} {:<12} {}",
-            self.name,
-            number(self.value),
-            number(self.limit),
-            self.unit,
-            self.verdict(),
-        );
-        row.trim_end().to_owned()
-    }
+fn row(figure: &Figure, width: usize) -> String {
+    let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |n| format!("{n:.2}"));
+    let row = format!(
+        "{:<width$} {:>9} {:>9} {:<12} {}",
+        figure.name,
+        number(figure.value),
+        number(figure.limit),
+        figure.unit,
+        verdict(figure),
+    );
+    row.trim_end().to_owned()
 }
 
 fn table(figures: &[Figure]) -> String {
@@ -113,7 +121,7 @@ fn table(figures: &[Figure]) -> String {
         "{:<width$} {:>9} {:>9} {}",
         "figure", "value", "limit", "unit"
     );
-    let rows = figures.iter().map(|figure| figure.row(width));
+    let rows = figures.iter().map(|figure| row(figure, width));
     std::iter::once(head)
         .chain(rows)
         .collect::<Vec<_>>()
@@ -134,19 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn figure_is_found_behind_a_tests_name() {
-        let line = r#"test a::b ... {"figure":"old pod gone","limit":8.0,"unit":"s","value":7.5}"#;
-        assert_eq!(Figure::parse(line), Some(figure(Some(7.5), Some(8.0))));
-        assert_eq!(Figure::parse("test a::b ... ok"), None);
-    }
-
-    #[test]
     fn figure_that_was_not_measured_is_not_within_its_limit() {
         let line = r#"{"figure":"old pod gone","limit":8.0,"unit":"s","value":null}"#;
         let unmeasured = Figure::parse(line).unwrap();
-        assert_eq!(unmeasured.verdict(), "ABOVE");
-        assert_eq!(figure(Some(8.5), Some(8.0)).verdict(), "ABOVE");
-        assert_eq!(figure(Some(8.0), Some(8.0)).verdict(), "ok");
+        assert_eq!(verdict(&unmeasured), "ABOVE");
+        assert_eq!(verdict(&figure(Some(8.5), Some(8.0))), "ABOVE");
+        assert_eq!(verdict(&figure(Some(8.0), Some(8.0))), "ok");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `cargo xtask check`: everything about the source that can be judged without a cluster, one
 //! command a stage. It changes no file outside target/ and the user's cache.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::stage::{Outcome, conclude, in_root, sh};
@@ -31,13 +33,10 @@ const OFFLINE: &str = "cargo test --workspace --no-fail-fast";
 /// for `--full` and for a plain `cargo test`.
 const SAME_CASES: (&str, &str) = ("PROPTEST_RNG_SEED", "1");
 
-/// Tells the tests that have a long form to take it.
-pub(crate) const FULL: &str = "GRACEFUL_FULL";
-
 /// Judges the source, runs the offline tests, and ends with a table.
 pub(crate) fn run() -> Result<()> {
     let mut outcomes = source();
-    outcomes.push(offline(false));
+    outcomes.push(offline());
     conclude(&outcomes)
 }
 
@@ -61,27 +60,30 @@ pub(crate) fn source() -> Vec<Outcome> {
 }
 
 /// Runs the tests that need no cluster: those beside the code, of tests/offline and of xtask.
-pub(crate) fn offline(full: bool) -> Outcome {
-    if full {
-        let again = format!("{FULL}=1 {OFFLINE}");
-        Outcome::of("offline", &again, || sh(OFFLINE, &[(FULL, "1")]))
-    } else {
-        Outcome::of("offline", OFFLINE, || sh(OFFLINE, &[SAME_CASES]))
-    }
+pub(crate) fn offline() -> Outcome {
+    Outcome::of("offline", OFFLINE, || sh(OFFLINE, &[SAME_CASES]))
 }
 
-/// Runs cargo-deny from the user's cache, where it is built once (two minutes). Unoptimised: it
-/// runs for three seconds either way, and an optimised build takes three times as long.
 fn deny() -> Result<()> {
-    let home = folders::tools()?.join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = home.join("bin/cargo-deny");
-    if !program.exists() {
-        println!("building cargo-deny {CARGO_DENY}, once");
-        let install = "cargo install --locked --debug --quiet --no-default-features cargo-deny";
-        let line = format!("{install} --version {CARGO_DENY} --root {}", home.display());
-        sh(&line, &[("CARGO_PROFILE_DEV_DEBUG", "false")])?;
-    }
+    let program = installed("cargo-deny", CARGO_DENY, "--no-default-features")?;
     let mut command = in_root(&program.to_string_lossy())?;
     command.args(DENY.split_whitespace());
     transcript::run(&mut command, "cargo-deny")
+}
+
+/// A program of cargo's in the user's cache, where it is built once (two minutes). Unoptimised: it
+/// runs for seconds or waits for others, and an optimised build takes three times as long.
+pub(crate) fn installed(name: &str, version: &str, features: &str) -> Result<PathBuf> {
+    let home = folders::tools()?.join(format!("{name}-{version}"));
+    let program = home.join("bin").join(name);
+    if !program.exists() {
+        println!("building {name} {version}, once");
+        let install = "cargo install --locked --debug --quiet";
+        let line = format!(
+            "{install} {features} {name} --version {version} --root {}",
+            home.display()
+        );
+        sh(&line, &[("CARGO_PROFILE_DEV_DEBUG", "false")])?;
+    }
+    Ok(program)
 }

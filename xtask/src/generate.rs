@@ -1,5 +1,6 @@
 //! `cargo xtask generate`: writes what is derived from other files, so that nobody edits it by hand:
-//! the pod template's structure from Kubernetes' own OpenAPI file, and crds/ from src/api.
+//! the pod template's structure from Kubernetes' own OpenAPI file, crds/ from src/api, and
+//! tests/COVERAGE.md from the tests, and the page of measurements from their JSON files.
 
 use std::{
     collections::BTreeMap,
@@ -11,6 +12,8 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
+
+use crate::{coverage, measurements};
 
 /// The Kubernetes version whose pod template the CRD knows. Newer than k8s-openapi on purpose: the
 /// template is carried as JSON, and what the CRD does not know is refused.
@@ -62,6 +65,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .parent()
         .context("find the repository")?;
     settle(args, &root.join(STRUCTURE), &structure(&openapi)?)?;
+    settle(args, &root.join(coverage::PAGE), &coverage::page(root)?)?;
+    settle(
+        args,
+        &root.join(measurements::PAGE),
+        &measurements::page(root)?,
+    )?;
     // The operator prints its own CRD, built with the structure just written.
     let crd = crd(root)?;
     CRDS.iter()

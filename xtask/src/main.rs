@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod cluster;
+mod coverage;
 mod debian;
 mod demo;
 mod example;
@@ -10,6 +11,7 @@ mod folders;
 mod generate;
 mod image;
 mod load;
+mod measurements;
 mod process;
 mod stage;
 mod test;

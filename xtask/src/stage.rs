@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::measurements::Figure;
 use crate::{folders, transcript};
 
 /// How one stage ended.
@@ -53,6 +54,18 @@ impl Outcome {
             took,
             failure,
         }
+    }
+}
+
+impl Outcome {
+    pub(crate) fn passed(&self) -> bool {
+        self.failure.is_none()
+    }
+
+    /// What it took, as a figure.
+    pub(crate) fn figure(&self) -> Figure {
+        let tenths = (self.took.as_secs_f64() * 10.0).round();
+        Figure::of(format!("stage {}", self.name), tenths / 10.0, "s")
     }
 }
 

@@ -2,6 +2,7 @@
 //! each, which is taken down however the stage ended. It judges nothing itself: the test binaries
 //! print their own results.
 
+mod full;
 mod rig;
 
 use std::path::{Path, PathBuf};
@@ -14,22 +15,26 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::check::{self, FULL};
+use crate::measurements;
 use crate::stage::{Outcome, conclude, in_root};
+use crate::{bench, check};
 pub(crate) use rig::{Rig, Tests};
 
 /// Tests of the stage cluster at the same time. Each waits for controllers most of its time and has a
 /// namespace of its own; with twice as many an API server on two cores answers too late for them.
 const AT_ONCE: &str = "12";
 
+/// Tells the tests that have a long form to take it.
+const FULL: &str = "GRACEFUL_FULL";
+
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Take the long form of the tests that have one.
-    #[arg(long)]
+    /// Add the long stages, of hours; where all pass, their figures go to docs/measurements.
+    #[arg(long, conflicts_with = "stages")]
     full: bool,
 
-    /// Stages to run; all of them by default.
+    /// Stages to run; by default all but the long ones.
     stages: Vec<Stage>,
 
     /// Arguments for the test binaries of the stages cluster and e2e, such as a part of a test's name.
@@ -48,6 +53,16 @@ pub(crate) enum Stage {
     Cluster,
     /// The operator under real traffic.
     E2e,
+    /// Long: properties with many cases.
+    Fuzz,
+    /// Long: the simulation with many seeds.
+    Simulation,
+    /// Long: mutants of the planner, each to be caught.
+    Mutants,
+    /// Long: what grows in the operator over many objects.
+    Soak,
+    /// Long: what is promised, measured.
+    Bench,
 }
 
 impl Stage {
@@ -57,7 +72,20 @@ impl Stage {
             Self::Offline => "offline",
             Self::Cluster => "cluster",
             Self::E2e => "e2e",
+            Self::Fuzz => "fuzz",
+            Self::Simulation => "simulation",
+            Self::Mutants => "mutants",
+            Self::Soak => "soak",
+            Self::Bench => "bench",
         }
+    }
+
+    /// Whether it is left to `--full`.
+    fn is_long(self) -> bool {
+        !matches!(
+            self,
+            Self::Check | Self::Offline | Self::Cluster | Self::E2e
+        )
     }
 
     /// When a stage's tests, its cluster up and ready, are taken to hang: about three times what
@@ -73,38 +101,55 @@ impl Stage {
 /// Runs the chosen stages and ends with a table. After an interruption the cluster is taken down
 /// and no further stage is begun.
 pub(crate) async fn run(args: &Args) -> Result<()> {
-    let chosen = |stage| args.stages.is_empty() || args.stages.contains(&stage);
     let mut outcomes = Vec::new();
-    if chosen(Stage::Check) {
-        outcomes.extend(check::source());
-    }
-    if chosen(Stage::Offline) {
-        outcomes.push(check::offline(args.full));
-    }
-    for stage in [Stage::Cluster, Stage::E2e] {
-        if !chosen(stage) {
+    let mut figures = Vec::new();
+    let mut interrupted = false;
+    for stage in Stage::value_variants() {
+        let is_chosen = if args.stages.is_empty() {
+            args.full || !stage.is_long()
+        } else {
+            args.stages.contains(stage)
+        };
+        if !is_chosen || interrupted {
             continue;
         }
-        let again = format!("cargo xtask test {}", stage.name());
-        let mut interrupted = false;
-        let work = in_cluster(stage.name(), &mut interrupted, async |rig| {
-            let binary = set_up(rig, stage).await?;
-            rig.test(&tests(stage, args, &binary)).await
-        });
-        outcomes.push(Outcome::of_async(stage.name(), &again, work).await);
-        if interrupted {
-            break;
+        match stage {
+            Stage::Check => outcomes.extend(check::source()),
+            Stage::Offline => outcomes.push(check::offline()),
+            Stage::Fuzz => outcomes.push(full::fuzz()),
+            Stage::Simulation => outcomes.push(full::simulation()),
+            Stage::Mutants => outcomes.push(full::mutants(&mut figures)),
+            Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
+            Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
+            Stage::Cluster | Stage::E2e => {
+                outcomes.push(on_cluster(*stage, args, &mut interrupted).await);
+            }
         }
     }
+    if args.full && !interrupted && outcomes.iter().all(Outcome::passed) {
+        figures.extend(outcomes.iter().map(Outcome::figure));
+        measurements::record("full", figures)?;
+    }
     conclude(&outcomes)
+}
+
+/// Runs one of the stages that need a cluster and are part of every run.
+async fn on_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Outcome {
+    let again = format!("cargo xtask test {}", stage.name());
+    let work = in_cluster(stage.name(), interrupted, async |rig| {
+        let binary = set_up(rig, stage).await?;
+        rig.test(&tests(stage, args, &binary)).await
+    });
+    Outcome::of_async(stage.name(), &again, work).await
 }
 
 /// How a stage runs its tests.
 fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     let mut arguments = args.rest.clone();
     if stage == Stage::E2e {
-        // They compare to the tenth of a second, and want a quiet machine: `cargo xtask bench`.
-        arguments.extend(["--skip", "bench::"].map(str::to_owned));
+        // They compare to the tenth of a second and want a quiet machine, or take long: the stages
+        // bench and soak.
+        arguments.extend(["--skip", "bench::", "--skip", "soak::"].map(str::to_owned));
     }
     let mut env = vec![];
     if args.full {

@@ -126,6 +126,15 @@ pub(crate) fn all(progress: Progress) -> Result<Vec<(&'static str, PathBuf)>> {
     Ok(programs)
 }
 
+/// The version of Kubernetes that clusters run.
+pub(crate) fn kubernetes_version() -> Result<String> {
+    let set = SETS.iter().find(|set| set.name == "kubernetes");
+    let set = set.context("find the Kubernetes programs")?;
+    let go_mod = std::fs::read_to_string(set.source()?.join("go.mod")).context("read go.mod")?;
+    let version = required_version(&go_mod, set.module).context("find their version")?;
+    Ok(version.to_owned())
+}
+
 impl Set {
     fn source(&self) -> Result<PathBuf> {
         Ok(folders::workspace()?.join("xtask/tools").join(self.name))

@@ -207,6 +207,7 @@ fn cycle_of_long_requests_holds_until_its_client_rests() {
     assert!(wire.quiet_for() >= 3000);
 }
 
+/// T14.
 #[test]
 fn slow_loris_that_has_gone_silent_is_unresponsive() {
     let mut wire = Wire::new();

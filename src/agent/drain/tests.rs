@@ -56,6 +56,7 @@ fn min_seconds_count_from_the_first_refused_probe() {
     assert_eq!(verdict(300_000), Verdict::Ended(Outcome::TimedOut));
 }
 
+/// R25.
 #[test]
 fn quiet_time_counts_from_the_last_disturbance() {
     let [mut evidence] = nothing();
@@ -218,7 +219,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(5000))]
 
-    /// R25: whatever comes and goes.
+    /// B65, R24, R25: whatever comes and goes.
     #[test]
     fn drain_always_ends_by_its_deadline(
         evidence in proptest::collection::vec(evidence(), 0..3),
@@ -230,6 +231,7 @@ proptest! {
         prop_assert!(matches!(verdict, Verdict::Ended(_)));
     }
 
+    /// B65.
     #[test]
     fn drained_means_min_seconds_and_quiet(
         one in evidence(),

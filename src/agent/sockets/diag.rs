@@ -344,6 +344,7 @@ mod tests {
     }
 
     proptest! {
+        /// T12.
         #[test]
         fn filter_shows_listeners_and_its_ports_alone(
             ports in proptest::collection::vec(1_u16.., 1..64),

@@ -4,24 +4,20 @@
 //! on more: the API server answers with a conflict where either differs.
 
 mod adopt;
+mod pod;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 pub(super) use self::adopt::{adopt, is_injected, release, trial};
-use crate::api::request::DrainRequest;
+pub(in crate::operator) use self::pod::cancel_drain;
+pub(super) use self::pod::{configure_pod, request_drain, set_deletion_cost};
 use crate::api::v1alpha1::GracefulDeployment;
-use crate::api::{
-    CANCELLED, CONFIG, COST_DRAINING, COST_NEXT, DELETION_COST, DRAIN, DRAINING, POD_TEMPLATE_HASH,
-    REVISION, USER_DELETION_COST,
-};
+use crate::api::{CONFIG, POD_TEMPLATE_HASH, REVISION};
 use crate::inject::Injected;
 use crate::observe::inherited;
-use crate::operator::echo::Told;
 use crate::rollout::ObjectRef;
 
 /// A patch of what was seen, and of nothing else.
@@ -37,62 +33,6 @@ fn guarded(seen: &ObjectRef, patch: Value) -> Value {
         metadata.insert("resourceVersion".into(), json!(seen.resource_version));
     }
     patch
-}
-
-pub(super) fn request_drain(seen: &ObjectRef, pod: &Pod, request: &DrainRequest) -> Value {
-    let patch = json!({"metadata": {
-        "labels": {DRAINING: "true"},
-        "annotations": {
-            DRAIN: json!(request).to_string(),
-            CANCELLED: null,
-            DELETION_COST: COST_DRAINING.to_string(),
-            USER_DELETION_COST: users_cost(pod),
-        },
-    }});
-    guarded(seen, patch)
-}
-
-pub(in crate::operator) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timestamp) -> Value {
-    let kept = pod.annotations().get(USER_DELETION_COST);
-    let told = json!(Told::now(pod, now)).to_string();
-    let mut annotations = json!({DRAIN: null, USER_DELETION_COST: null, CANCELLED: told});
-    if let (Some(kept), Some(annotations)) = (kept, annotations.as_object_mut()) {
-        let cost = if kept.is_empty() {
-            Value::Null
-        } else {
-            json!(kept)
-        };
-        annotations.insert(DELETION_COST.into(), cost);
-    }
-    let patch = json!({"metadata": {"labels": {DRAINING: null}, "annotations": annotations}});
-    guarded(seen, patch)
-}
-
-/// Of a pod whose user's cost is in keeping nothing is written but ours, whatever else has changed of
-/// it: its agent has just ended, and the kubelet says so in several steps.
-pub(super) fn set_deletion_cost(seen: &ObjectRef, pod: &Pod) -> Value {
-    if pod.annotations().contains_key(USER_DELETION_COST) {
-        let annotations = json!({DELETION_COST: COST_NEXT.to_string()});
-        return json!({"metadata": {"uid": seen.uid, "annotations": annotations}});
-    }
-    let patch = json!({"metadata": {"annotations": {
-        DELETION_COST: COST_NEXT.to_string(),
-        USER_DELETION_COST: users_cost(pod),
-    }}});
-    guarded(seen, patch)
-}
-
-/// The cost that the user gave the pod; empty where they gave none.
-fn users_cost(pod: &Pod) -> &str {
-    let annotations = pod.annotations();
-    annotations
-        .get(USER_DELETION_COST)
-        .or_else(|| annotations.get(DELETION_COST))
-        .map_or("", String::as_str)
-}
-
-pub(super) fn configure_pod(seen: &ObjectRef, config: &str) -> Value {
-    guarded(seen, json!({"metadata": {"annotations": {CONFIG: config}}}))
 }
 
 pub(super) fn configure_replica_set(seen: &ObjectRef, config: &str) -> Value {
@@ -235,7 +175,11 @@ fn labelled(template: &Value, hash: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::api::core::v1::Pod;
+
     use super::*;
+    use crate::api::request::DrainRequest;
     use crate::api::v1alpha1::Drain;
 
     pub(super) fn seen() -> ObjectRef {
@@ -246,11 +190,11 @@ mod tests {
         }
     }
 
-    fn pod(annotations: &Value) -> Pod {
+    pub(super) fn pod(annotations: &Value) -> Pod {
         serde_json::from_value(json!({"metadata": {"annotations": annotations}})).unwrap()
     }
 
-    fn request() -> DrainRequest {
+    pub(super) fn request() -> DrainRequest {
         DrainRequest {
             epoch: "e".into(),
             drain: Drain::default(),
@@ -285,6 +229,7 @@ mod tests {
         }
     }
 
+    /// R29.
     #[test]
     fn every_patch_names_what_was_seen() {
         for patch in [
@@ -301,51 +246,6 @@ mod tests {
     }
 
     #[test]
-    fn the_users_deletion_cost_is_kept_through_a_drain() {
-        let of_user = pod(&json!({DELETION_COST: "5"}));
-        let patch = request_drain(&seen(), &of_user, &request());
-        let annotations = &patch["metadata"]["annotations"];
-        assert_eq!(annotations[USER_DELETION_COST], "5");
-        assert_eq!(annotations[DELETION_COST], "-2147483000");
-        let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: "5"}));
-        let patch = set_deletion_cost(&seen(), &draining);
-        let expected = json!({DELETION_COST: COST_NEXT.to_string()});
-        assert_eq!(patch["metadata"]["annotations"], expected);
-        let patch = cancel_drain(&seen(), &draining, Timestamp::UNIX_EPOCH);
-        assert_eq!(patch["metadata"]["annotations"][DELETION_COST], "5");
-    }
-
-    #[test]
-    fn a_cancelled_drain_leaves_no_mark_that_does_anything() {
-        let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: ""}));
-        let patch = cancel_drain(&seen(), &draining, Timestamp::UNIX_EPOCH);
-        let metadata = &patch["metadata"];
-        assert!(metadata["labels"][DRAINING].is_null());
-        for key in [DRAIN, USER_DELETION_COST, DELETION_COST] {
-            let left = metadata["annotations"].get(key);
-            assert_eq!(left, Some(&Value::Null), "{key}");
-        }
-    }
-
-    #[test]
-    fn a_draining_pod_is_made_the_next_victim_whatever_else_changed_of_it() {
-        let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: ""}));
-        let patch = set_deletion_cost(&seen(), &draining);
-        assert_eq!(patch["metadata"]["uid"], "u");
-        assert_eq!(patch["metadata"].get("resourceVersion"), None);
-    }
-
-    #[test]
-    fn a_cost_that_was_never_ours_stays() {
-        let patch = cancel_drain(
-            &seen(),
-            &pod(&json!({DELETION_COST: "5"})),
-            Timestamp::UNIX_EPOCH,
-        );
-        assert_eq!(patch["metadata"]["annotations"].get(DELETION_COST), None);
-    }
-
-    #[test]
     fn a_replica_set_selects_its_own_pods_alone() {
         let set = replica_set(&object(), &injected(), ("chat-h", "h"), (4, 2));
         let expected = json!({"matchLabels": {"app": "chat", POD_TEMPLATE_HASH: "h"}});
@@ -355,6 +255,7 @@ mod tests {
         assert_eq!(set["metadata"]["labels"], *labels);
     }
 
+    /// B15.
     #[test]
     fn a_replica_set_carries_the_objects_annotations_and_its_number() {
         let set = replica_set(&object(), &injected(), ("chat-h", "h"), (4, 2));
@@ -363,6 +264,7 @@ mod tests {
         assert_eq!(set["metadata"]["ownerReferences"][0]["uid"], "o");
     }
 
+    /// B39, R37.
     #[test]
     fn a_field_that_nobody_here_knows_reaches_the_replica_set() {
         let set = replica_set(&object(), &injected(), ("chat-h", "h"), (4, 2));

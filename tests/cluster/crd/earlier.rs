@@ -59,6 +59,7 @@ fn object(name: &str, patch: &Value) -> DynamicObject {
     serde_json::from_value(object).unwrap()
 }
 
+/// R34, R37.
 #[tokio::test]
 async fn object_stored_before_a_rule_can_be_told_so() {
     let namespace = Namespace::new("earlier").await;

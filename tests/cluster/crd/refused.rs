@@ -23,6 +23,7 @@ fn is_refused_with(status: &Status, field: &str, says: &str) -> bool {
     })
 }
 
+/// B36, R34.
 #[tokio::test]
 async fn nonsense_is_refused_with_a_sentence() {
     let namespace = Namespace::new("nonsense").await;
@@ -47,6 +48,7 @@ async fn specs_that_break_no_rule_are_accepted() {
     }
 }
 
+/// B17.
 #[tokio::test]
 async fn selector_cannot_be_changed() {
     let namespace = Namespace::new("selector").await;
@@ -85,6 +87,7 @@ async fn duplicate_env_name_is_refused() {
     assert!(status.message.contains(says), "{}", status.message);
 }
 
+/// T11.
 #[tokio::test]
 async fn number_of_more_than_32_bits_is_refused() {
     let namespace = Namespace::new("wide").await;

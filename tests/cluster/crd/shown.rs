@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Namespace, condition, install, kubectl, run_kubectl, specs, until};
 
+/// B07, R32.
 #[tokio::test]
 async fn scale_subresource_sets_replicas_and_tells_the_selector() {
     let namespace = Namespace::new("scale").await;

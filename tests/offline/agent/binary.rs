@@ -86,6 +86,7 @@ fn annotation_removed_while_the_agent_was_down_is_a_cancel() {
     assert!(!pod.mark().exists());
 }
 
+/// T12.
 #[test]
 fn garbage_in_the_annotation_withdraws_nothing_and_is_shown() {
     let mut pod = Pod::new();
@@ -103,6 +104,7 @@ fn garbage_in_the_annotation_withdraws_nothing_and_is_shown() {
     );
 }
 
+/// R24.
 #[test]
 fn overdue_drain_times_out_and_says_so() {
     let mut pod = Pod::new();
@@ -157,6 +159,7 @@ fn slow_clients_do_not_keep_the_kubelet_from_its_answer() {
     drop(slow);
 }
 
+/// B63, B68.
 #[test]
 fn hook_drains_then_takes_the_users_exit_status() {
     let pod = Pod::new();
@@ -175,6 +178,7 @@ fn hook_drains_then_takes_the_users_exit_status() {
     );
 }
 
+/// B64.
 #[test]
 fn hook_of_a_drained_pod_returns_at_once() {
     let mut pod = Pod::new();

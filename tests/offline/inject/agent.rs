@@ -94,6 +94,7 @@ fn budget_of_the_whole_pod_is_not_exceeded() {
     assert_eq!(agent_in(json!({})), agent_in(Value::Null));
 }
 
+/// T10.
 #[test]
 fn agent_is_not_root_where_the_pod_is() {
     let user_of = |context: Value| {
@@ -107,6 +108,7 @@ fn agent_is_not_root_where_the_pod_is() {
     assert_eq!(user_of(Value::Null), Value::Null);
 }
 
+/// T3.
 #[test]
 fn agent_has_no_token() {
     let spec = injected(&one_container(json!({})))["spec"].clone();

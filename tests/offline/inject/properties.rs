@@ -139,6 +139,7 @@ proptest! {
         prop_assert_eq!(removed.to_string(), template.to_string());
     }
 
+    /// R34.
     #[test]
     fn nonsense_is_refused_with_its_place(mut template in template(), nonsense in anything(), place in 0..9_usize) {
         let place = [
@@ -153,6 +154,7 @@ proptest! {
         }
     }
 
+    /// R34, T11.
     #[test]
     fn grace_period_never_overflows(drain: i32, shutdown: i32, own: Option<i64>, sleep: Option<i64>) {
         let mut settings = Settings::default();

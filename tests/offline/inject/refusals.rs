@@ -130,6 +130,7 @@ fn sleep_beyond_the_users_own_grace_period_is_refused() {
     injected(&template(21));
 }
 
+/// T4.
 #[test]
 fn labels_and_annotations_of_ours_are_refused() {
     for field in ["labels", "annotations"] {

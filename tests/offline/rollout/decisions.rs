@@ -85,6 +85,7 @@ fn replica_set_with_a_pod_left_to_delete_is_not_scaled_again() {
     }));
 }
 
+/// R11, T2.
 #[test]
 fn pod_that_an_endpoint_slice_names_again_is_not_given_up() {
     let again = drained("a");
@@ -95,6 +96,7 @@ fn pod_that_an_endpoint_slice_names_again_is_not_given_up() {
     assert!(plan.holds.contains(&Hold::StillNamed { pod: "a".into() }));
 }
 
+/// R30.
 #[test]
 fn drain_starts_over_where_its_request_was_taken_off() {
     let back = pod("a").of("old").ready(90);
@@ -247,6 +249,7 @@ fn surplus_pod_that_is_not_ripe_yet_wakes_the_rollout_and_is_named() {
     assert!(plan.holds.iter().any(names_it), "{:?}", plan.holds);
 }
 
+/// B37, R34.
 #[test]
 fn invalid_spec_takes_drains_back_but_not_what_is_given_up() {
     let drains = vec![drained_record("a"), drained_record("b").retired(90)];

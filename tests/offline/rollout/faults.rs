@@ -13,6 +13,7 @@ fn told(world: &World, reason: &str) -> usize {
     world.told.iter().filter(of).count()
 }
 
+/// B21, B33, R22.
 #[test]
 fn revision_that_never_turns_ready_costs_no_old_pod_and_is_reported() {
     let mut world = running(|_| {});
@@ -34,6 +35,7 @@ fn revision_that_never_turns_ready_costs_no_old_pod_and_is_reported() {
     world.settle();
 }
 
+/// B33.
 #[test]
 fn revision_that_never_turns_ready_costs_no_more_than_max_unavailable() {
     let mut world = running(|target| target.max_unavailable = 1);
@@ -44,6 +46,7 @@ fn revision_that_never_turns_ready_costs_no_more_than_max_unavailable() {
     assert_eq!(world.reason("Progressing"), "ProgressDeadlineExceeded");
 }
 
+/// B47.
 #[test]
 fn broken_revision_after_a_pause_is_reported() {
     let mut world = running(|target| target.paused = false);
@@ -56,6 +59,7 @@ fn broken_revision_after_a_pause_is_reported() {
     assert_eq!(world.reason("Progressing"), "ProgressDeadlineExceeded");
 }
 
+/// R21.
 #[test]
 fn draining_pod_deleted_by_hand_costs_no_spare_pod() {
     let mut world = running(|_| {});
@@ -77,6 +81,7 @@ fn draining_pod_deleted_by_hand_costs_no_spare_pod() {
     world.settle();
 }
 
+/// B65, R10, R24.
 #[test]
 fn silent_agent_leaves_two_seconds_after_its_deadline() {
     let mut world = running(|target| target.drain_timeout = Duration::from_mins(1));
@@ -114,6 +119,7 @@ fn silence(world: &mut World, fault: Fault) {
     }
 }
 
+/// R10.
 #[test]
 fn deaf_agent_is_named_and_its_pod_leaves_at_last() {
     let mut world = running(|target| target.drain_timeout = Duration::from_mins(1));
@@ -147,6 +153,7 @@ fn lost_receipt_is_asked_for_again() {
     assert_eq!((record.drained, record.forced), (4, 0));
 }
 
+/// T16.
 #[test]
 fn pods_without_agent_leave_by_termination() {
     let mut world = running(|_| {});
@@ -176,6 +183,7 @@ fn mixed_ways_in_one_replica_set_delete_the_terminating_way_by_name() {
     assert_eq!(record.drained, 3);
 }
 
+/// R08, R09.
 #[test]
 fn draining_pod_on_a_lost_node_is_never_called_drained() {
     let mut world = running(|_| {});
@@ -194,6 +202,7 @@ fn draining_pod_on_a_lost_node_is_never_called_drained() {
     assert_eq!(world.pods("v2").len(), 4);
 }
 
+/// B70, R26.
 #[test]
 fn quota_stops_the_rollout_with_its_reason_and_then_lets_it_go_on() {
     let mut world = running(|_| {});
@@ -244,11 +253,13 @@ fn survives_crashes_everywhere(change: fn(&mut Target)) {
     println!("{count} crashes");
 }
 
+/// R01, R02.
 #[test]
 fn crash_between_any_two_writes_leads_to_the_same_end() {
     survives_crashes_everywhere(|_| {});
 }
 
+/// R01.
 #[test]
 fn crash_between_any_two_writes_is_survived_without_surge() {
     survives_crashes_everywhere(|target| {

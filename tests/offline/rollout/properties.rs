@@ -88,6 +88,7 @@ type Fact = fn(&Judge<'_>) -> Result<(), String>;
 proptest! {
     #![proptest_config(cases(CASES))]
 
+    /// B16, B65, R28.
     #[test]
     fn every_plan_keeps_to_the_facts(seen in observations()) {
         // Beyond the very first status, which says no more than that it is the first.
@@ -105,6 +106,7 @@ proptest! {
         }
     }
 
+    /// B72.
     #[test]
     fn status_settles_while_the_cluster_stands_still(seen in observations()) {
         prop_assume!(!seen.wanted.name_taken && !seen.deleting);

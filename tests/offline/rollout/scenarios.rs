@@ -32,6 +32,7 @@ fn names(world: &World, revision: &str) -> Vec<String> {
     pods.iter().map(|body| body.pod.name.clone()).collect()
 }
 
+/// B01.
 #[test]
 fn rollout_replaces_every_pod() {
     let mut world = running(|_| {});
@@ -43,6 +44,7 @@ fn rollout_replaces_every_pod() {
     assert_eq!((record.drained, record.forced), (4, 0));
 }
 
+/// B72.
 #[test]
 fn steady_state_costs_nothing() {
     let mut world = running(|_| {});
@@ -53,6 +55,7 @@ fn steady_state_costs_nothing() {
     assert_eq!(world.writes, Writes::default());
 }
 
+/// B04, R15.
 #[test]
 fn newest_revision_wins_and_unready_ones_between_go_first() {
     let mut world = running(|target| target.max_surge = 2);
@@ -64,6 +67,7 @@ fn newest_revision_wins_and_unready_ones_between_go_first() {
     assert_eq!(world.pods("v3").len(), 4);
 }
 
+/// R15.
 #[test]
 fn drains_under_way_finish_when_a_newer_revision_comes() {
     let mut world = running(|_| {});
@@ -77,6 +81,7 @@ fn drains_under_way_finish_when_a_newer_revision_comes() {
     world.settle();
 }
 
+/// B50, R16.
 #[test]
 fn rollback_takes_warm_pods_back_and_makes_none() {
     let mut world = running(|target| target.max_surge = 2);
@@ -95,6 +100,7 @@ fn rollback_takes_warm_pods_back_and_makes_none() {
     assert_eq!(world.pods("v2").len(), 0);
 }
 
+/// B46, R16.
 #[test]
 fn rollback_after_receipts_still_takes_warm_pods_back() {
     let mut world = running(|target| {
@@ -115,6 +121,7 @@ fn rollback_after_receipts_still_takes_warm_pods_back() {
     assert_eq!(names(&world, "v1"), before);
 }
 
+/// B45, R17.
 #[test]
 fn scale_up_in_the_middle_ends_at_the_new_size() {
     let mut world = running(|_| {});
@@ -125,6 +132,7 @@ fn scale_up_in_the_middle_ends_at_the_new_size() {
     assert_eq!((world.pods("v1").len(), world.pods("v2").len()), (0, 7));
 }
 
+/// B45, R17.
 #[test]
 fn scale_down_in_the_middle_ends_at_the_new_size() {
     let mut world = running(|target| target.replicas = 7);
@@ -135,6 +143,7 @@ fn scale_down_in_the_middle_ends_at_the_new_size() {
     assert_eq!((world.pods("v1").len(), world.pods("v2").len()), (0, 3));
 }
 
+/// B58.
 #[test]
 fn scale_down_drains_and_scale_up_takes_back() {
     let mut world = running(|target| target.replicas = 6);
@@ -158,6 +167,7 @@ fn scale_down_drains_and_scale_up_takes_back() {
     );
 }
 
+/// B24.
 #[test]
 fn scale_to_zero_and_back() {
     let mut world = running(|_| {});
@@ -169,6 +179,7 @@ fn scale_to_zero_and_back() {
     assert_eq!(world.pods("v1").len(), 2);
 }
 
+/// B02.
 #[test]
 fn recreate_makes_no_pod_beside_an_old_one() {
     // The world itself stops where one is made.
@@ -178,6 +189,7 @@ fn recreate_makes_no_pod_beside_an_old_one() {
     assert_eq!((world.pods("v1").len(), world.pods("v2").len()), (0, 4));
 }
 
+/// B69.
 #[test]
 fn only_pod_without_surge_leaves_by_termination() {
     let mut world = running(|target| {
@@ -204,6 +216,7 @@ fn only_pod_with_surge_drains_by_readiness_once_the_new_one_serves() {
     world.settle();
 }
 
+/// B09, B29.
 #[test]
 fn termination_complete_never_has_more_than_replicas_and_surge() {
     let mut world = running(|target| {
@@ -216,6 +229,7 @@ fn termination_complete_never_has_more_than_replicas_and_surge() {
     });
 }
 
+/// B18.
 #[test]
 fn paused_rollout_stands_still_and_goes_on_when_resumed() {
     let mut world = running(|_| {});
@@ -237,6 +251,7 @@ fn paused_rollout_stands_still_and_goes_on_when_resumed() {
     );
 }
 
+/// B19.
 #[test]
 fn scaling_goes_on_while_paused() {
     let mut world = running(|_| {});
@@ -249,6 +264,7 @@ fn scaling_goes_on_while_paused() {
     assert_eq!(world.pods("v1").len(), 5);
 }
 
+/// B51.
 #[test]
 fn pause_in_the_middle_lets_drains_finish_and_starts_none() {
     let mut world = running(|_| {});
@@ -261,6 +277,7 @@ fn pause_in_the_middle_lets_drains_finish_and_starts_none() {
     world.settle();
 }
 
+/// B03.
 #[test]
 fn old_replica_sets_beyond_the_limit_are_deleted() {
     let mut world = running(|target| target.history_limit = 1);
@@ -273,6 +290,7 @@ fn old_replica_sets_beyond_the_limit_are_deleted() {
     assert_eq!(sets, ["v3", "v4"]);
 }
 
+/// B20, R35.
 #[test]
 fn taken_name_is_passed_over() {
     let mut world = running(|_| {});

@@ -129,11 +129,13 @@ fn weather(world: &mut World, storm: &[(Deed, i64)]) {
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..cases(60) })]
 
+    /// B05, R01.
     #[test]
     fn every_storm_ends_in_the_wanted_state(bounds in bounds(), storm in storms(deeds())) {
         weather(&mut begin(bounds), &storm);
     }
 
+    /// B16, B45.
     #[test]
     fn storms_without_meddlers_keep_the_bounds(
         bounds in bounds(),
@@ -142,6 +144,7 @@ proptest! {
         weather(&mut begin(bounds), &storm);
     }
 
+    /// R04, R05.
     #[test]
     fn watches_that_lag_cost_no_work(
         bounds in bounds(),

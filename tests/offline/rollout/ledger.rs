@@ -1,0 +1,158 @@
+//! What one plan may spend: each room to its last pod, and not one beyond.
+
+use graceful::api::v1alpha1::{DrainCause, DrainWay};
+use graceful::rollout::{Action, Hold, Observation, Plan, Pod, Strategy, Target, plan};
+
+use super::fixtures::{PodSentence, at, drain, observation, pod, revision, target};
+
+/// A ReplicaSet with these pods.
+fn with(mut seen: Observation, name: &str, number: i64, pods: Vec<Pod>) -> Observation {
+    let count = u32::try_from(pods.len()).expect("few pods");
+    let mut set = revision(name, number, count);
+    let ready = pods.iter().filter(|pod| pod.is_ready()).count();
+    set.counted_ready = u32::try_from(ready).expect("few pods");
+    seen.revisions.push(set);
+    let owned = pods.into_iter().map(|pod| pod.of(name));
+    seen.pods.extend(owned);
+    seen
+}
+
+fn ready(prefix: &str, count: usize) -> Vec<Pod> {
+    let named = (0..count).map(|i| pod(&format!("{prefix}-{i}")));
+    named.map(|pod| pod.ready(0)).collect()
+}
+
+fn unready(prefix: &str, count: usize) -> Vec<Pod> {
+    let named = (0..count).map(|i| pod(&format!("{prefix}-{i}")));
+    named.map(PodSentence::running).collect()
+}
+
+fn bounds(max_surge: u32, max_unavailable: u32) -> Target {
+    Target {
+        max_surge,
+        max_unavailable,
+        ..target()
+    }
+}
+
+/// How the pods leave whose drains are new.
+fn begun(seen: &Observation, plan: &Plan) -> Vec<DrainWay> {
+    let known = |uid: &str| seen.previous.drains.iter().any(|drain| drain.uid == uid);
+    let drains = &plan.status.as_ref().expect("a status").drains;
+    let new = drains.iter().filter(|drain| !known(&drain.uid));
+    new.map(|drain| drain.way).collect()
+}
+
+fn scales(plan: &Plan) -> Vec<(&str, u32)> {
+    let scale = |action| match action {
+        &Action::ScaleReplicaSet {
+            ref replica_set,
+            to,
+            ..
+        } => Some((replica_set.name.as_str(), to)),
+        _ => None,
+    };
+    plan.actions.iter().filter_map(scale).collect()
+}
+
+/// R22, R28: 4 replicas, 1 unavailable: 5 pods, less the new one that is not ready, less the 3 that have
+/// to stay, leave 1.
+#[test]
+fn unready_old_pods_are_cleaned_up_as_far_as_a_bad_revision_allows() {
+    let seen = observation(bounds(1, 1), at(100));
+    let seen = with(seen, "old", 1, unready("old", 4));
+    let seen = with(seen, "new", 2, unready("new", 1));
+    assert_eq!(begun(&seen, &plan(&seen)), [DrainWay::Termination]);
+}
+
+/// R22: 4 replicas, none unavailable: nothing is left to clean up.
+#[test]
+fn unready_old_pods_stay_where_all_may_be_needed_again() {
+    let seen = observation(bounds(1, 0), at(100));
+    let seen = with(seen, "old", 1, unready("old", 4));
+    let seen = with(seen, "new", 2, unready("new", 1));
+    assert_eq!(begun(&seen, &plan(&seen)), []);
+}
+
+/// R28.
+#[test]
+fn pods_in_service_are_withdrawn_down_to_the_minimum() {
+    let seen = observation(bounds(0, 2), at(100));
+    let seen = with(seen, "old", 1, ready("old", 4));
+    let seen = with(seen, "new", 2, vec![]);
+    let plan = plan(&seen);
+    assert_eq!(begun(&seen, &plan).len(), 2);
+    let (available, minimum) = (2, 2);
+    let hold = Hold::AtMinimum { available, minimum };
+    assert!(plan.holds.contains(&hold), "{:?}", plan.holds);
+}
+
+/// R28.
+#[test]
+fn no_more_pods_drain_than_may() {
+    let mut wanted = bounds(0, 3);
+    wanted.max_draining = 2;
+    let seen = observation(wanted, at(100));
+    let seen = with(seen, "old", 1, ready("old", 4));
+    let seen = with(seen, "new", 2, vec![]);
+    let plan = plan(&seen);
+    assert_eq!(begun(&seen, &plan).len(), 2);
+    let hold = Hold::AtMaxDraining { maximum: 2 };
+    assert!(plan.holds.contains(&hold), "{:?}", plan.holds);
+}
+
+/// B19, B58.
+#[test]
+fn pod_that_is_taken_back_while_paused_makes_room_for_no_other() {
+    let mut wanted = target();
+    wanted.paused = true;
+    let mut pods = ready("new", 3);
+    let mut back = unready("back", 1).remove(0).asked("epoch-of-back-0");
+    back.agent.ready = false;
+    pods.push(back);
+    let mut seen = with(observation(wanted, at(100)), "new", 2, pods);
+    let mut record = drain("back-0", DrainWay::Readiness, 90);
+    record.cause = DrainCause::ScaleDown;
+    seen.previous.drains = vec![record];
+    let plan = plan(&seen);
+    let status = plan.status.as_ref().expect("a status");
+    assert!(status.drains.is_empty(), "{:?}", status.drains);
+    assert_eq!(scales(&plan), []);
+}
+
+/// R17.
+#[test]
+fn pods_that_are_not_made_yet_go_before_any_that_is() {
+    let mut seen = with(observation(target(), at(100)), "new", 2, ready("new", 4));
+    seen.revisions[0].replicas = 6;
+    let plan = plan(&seen);
+    assert_eq!(scales(&plan), [("new", 4)]);
+    assert_eq!(begun(&seen, &plan), []);
+}
+
+/// B02.
+#[test]
+fn recreate_has_no_old_pod_made() {
+    let wanted = Target {
+        strategy: Strategy::Recreate,
+        ..target()
+    };
+    let mut seen = with(observation(wanted, at(100)), "old", 1, ready("old", 3));
+    seen.revisions[0].replicas = 4;
+    let plan = plan(&seen);
+    assert_eq!(scales(&plan), [("old", 3)]);
+    assert_eq!(begun(&seen, &plan), [DrainWay::Termination; 3]);
+}
+
+/// R10, T16: nobody would answer the request to drain.
+#[test]
+fn pod_whose_agent_does_not_run_leaves_by_termination() {
+    for (present, running) in [(true, false), (false, true)] {
+        let mut pods = ready("old", 1);
+        pods[0].agent.present = present;
+        pods[0].agent.running = running;
+        let seen = with(observation(target(), at(100)), "old", 1, pods);
+        let seen = with(seen, "new", 2, ready("new", 4));
+        assert_eq!(begun(&seen, &plan(&seen)), [DrainWay::Termination]);
+    }
+}
