@@ -234,6 +234,8 @@ pub(super) struct Tally {
     pub(super) drained: i32,
     pub(super) forced: i32,
     pub(super) connections_cut: i32,
+    /// Of the drains that ended, the longest, in seconds.
+    pub(super) longest: i32,
 }
 
 impl Draft {

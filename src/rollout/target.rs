@@ -34,6 +34,8 @@ pub struct Target {
     /// What a drain request carries, as JSON without the epoch; also the value of the config
     /// annotation.
     pub drain_settings: String,
+    /// Why nothing confirms that a pod's work is over, in words for the user, where that is so.
+    pub unconfirmed: Option<String>,
     /// The selector of the scale subresource.
     pub scale_selector: String,
 }

@@ -4,24 +4,20 @@
 //! on more: the API server answers with a conflict where either differs.
 
 mod adopt;
+mod pod;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 pub(super) use self::adopt::{adopt, is_injected, release, trial};
-use crate::api::request::DrainRequest;
+pub(in crate::operator) use self::pod::cancel_drain;
+pub(super) use self::pod::{configure_pod, request_drain, set_deletion_cost};
 use crate::api::v1alpha1::GracefulDeployment;
-use crate::api::{
-    CANCELLED, CONFIG, COST_DRAINING, COST_NEXT, DELETION_COST, DRAIN, DRAINING, POD_TEMPLATE_HASH,
-    REVISION, SIZED, USER_DELETION_COST,
-};
+use crate::api::{CONFIG, POD_TEMPLATE_HASH, REVISION, SIZED};
 use crate::inject::Injected;
 use crate::observe::inherited;
-use crate::operator::echo::Told;
 use crate::rollout::{ObjectRef, Size};
 
 /// A patch of what was seen, and of nothing else.
@@ -37,62 +33,6 @@ fn guarded(seen: &ObjectRef, patch: Value) -> Value {
         metadata.insert("resourceVersion".into(), json!(seen.resource_version));
     }
     patch
-}
-
-pub(super) fn request_drain(seen: &ObjectRef, pod: &Pod, request: &DrainRequest) -> Value {
-    let patch = json!({"metadata": {
-        "labels": {DRAINING: "true"},
-        "annotations": {
-            DRAIN: json!(request).to_string(),
-            CANCELLED: null,
-            DELETION_COST: COST_DRAINING.to_string(),
-            USER_DELETION_COST: users_cost(pod),
-        },
-    }});
-    guarded(seen, patch)
-}
-
-pub(in crate::operator) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timestamp) -> Value {
-    let kept = pod.annotations().get(USER_DELETION_COST);
-    let told = json!(Told::now(pod, now)).to_string();
-    let mut annotations = json!({DRAIN: null, USER_DELETION_COST: null, CANCELLED: told});
-    if let (Some(kept), Some(annotations)) = (kept, annotations.as_object_mut()) {
-        let cost = if kept.is_empty() {
-            Value::Null
-        } else {
-            json!(kept)
-        };
-        annotations.insert(DELETION_COST.into(), cost);
-    }
-    let patch = json!({"metadata": {"labels": {DRAINING: null}, "annotations": annotations}});
-    guarded(seen, patch)
-}
-
-/// Of a pod whose user's cost is in keeping nothing is written but ours, whatever else has changed of
-/// it: its agent has just ended, and the kubelet says so in several steps.
-pub(super) fn set_deletion_cost(seen: &ObjectRef, pod: &Pod) -> Value {
-    if pod.annotations().contains_key(USER_DELETION_COST) {
-        let annotations = json!({DELETION_COST: COST_NEXT.to_string()});
-        return json!({"metadata": {"uid": seen.uid, "annotations": annotations}});
-    }
-    let patch = json!({"metadata": {"annotations": {
-        DELETION_COST: COST_NEXT.to_string(),
-        USER_DELETION_COST: users_cost(pod),
-    }}});
-    guarded(seen, patch)
-}
-
-/// The cost that the user gave the pod; empty where they gave none.
-fn users_cost(pod: &Pod) -> &str {
-    let annotations = pod.annotations();
-    annotations
-        .get(USER_DELETION_COST)
-        .or_else(|| annotations.get(DELETION_COST))
-        .map_or("", String::as_str)
-}
-
-pub(super) fn configure_pod(seen: &ObjectRef, config: &str) -> Value {
-    guarded(seen, json!({"metadata": {"annotations": {CONFIG: config}}}))
 }
 
 pub(super) fn configure_replica_set(seen: &ObjectRef, config: &str) -> Value {

@@ -1,6 +1,10 @@
 //! What is written, and by which guard.
 
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+
 use super::*;
+use crate::api::request::DrainRequest;
 use crate::api::v1alpha1::Drain;
 
 pub(super) fn seen() -> ObjectRef {
@@ -11,11 +15,11 @@ pub(super) fn seen() -> ObjectRef {
     }
 }
 
-fn pod(annotations: &Value) -> Pod {
+pub(super) fn pod(annotations: &Value) -> Pod {
     serde_json::from_value(json!({"metadata": {"annotations": annotations}})).unwrap()
 }
 
-fn request() -> DrainRequest {
+pub(super) fn request() -> DrainRequest {
     DrainRequest {
         epoch: "e".into(),
         drain: Drain::default(),
@@ -64,52 +68,6 @@ fn every_patch_names_what_was_seen() {
         assert_eq!(patch["metadata"]["uid"], "u");
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
     }
-}
-
-#[test]
-fn the_users_deletion_cost_is_kept_through_a_drain() {
-    let of_user = pod(&json!({DELETION_COST: "5"}));
-    let patch = request_drain(&seen(), &of_user, &request());
-    let annotations = &patch["metadata"]["annotations"];
-    assert_eq!(annotations[USER_DELETION_COST], "5");
-    assert_eq!(annotations[DELETION_COST], "-2147483000");
-    let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: "5"}));
-    let patch = set_deletion_cost(&seen(), &draining);
-    let expected = json!({DELETION_COST: COST_NEXT.to_string()});
-    assert_eq!(patch["metadata"]["annotations"], expected);
-    let patch = cancel_drain(&seen(), &draining, Timestamp::UNIX_EPOCH);
-    assert_eq!(patch["metadata"]["annotations"][DELETION_COST], "5");
-}
-
-#[test]
-fn a_cancelled_drain_leaves_no_mark_that_does_anything() {
-    let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: ""}));
-    let patch = cancel_drain(&seen(), &draining, Timestamp::UNIX_EPOCH);
-    let metadata = &patch["metadata"];
-    assert!(metadata["labels"][DRAINING].is_null());
-    for key in [DRAIN, USER_DELETION_COST, DELETION_COST] {
-        let left = metadata["annotations"].get(key);
-        assert_eq!(left, Some(&Value::Null), "{key}");
-    }
-}
-
-/// R29.
-#[test]
-fn a_draining_pod_is_made_the_next_victim_whatever_else_changed_of_it() {
-    let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: ""}));
-    let patch = set_deletion_cost(&seen(), &draining);
-    assert_eq!(patch["metadata"]["uid"], "u");
-    assert_eq!(patch["metadata"].get("resourceVersion"), None);
-}
-
-#[test]
-fn a_cost_that_was_never_ours_stays() {
-    let patch = cancel_drain(
-        &seen(),
-        &pod(&json!({DELETION_COST: "5"})),
-        Timestamp::UNIX_EPOCH,
-    );
-    assert_eq!(patch["metadata"]["annotations"].get(DELETION_COST), None);
 }
 
 #[test]
