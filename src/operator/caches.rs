@@ -128,8 +128,11 @@ impl Caches {
             .collect()
     }
 
-    /// The objects whose pods an EndpointSlice names.
+    /// The objects whose pods an EndpointSlice names. One that names addresses alone may mean anybody's.
     pub(super) fn named_by(&self, slice: &EndpointSlice) -> Vec<ObjectRef<Guarded>> {
+        if slice.endpoints.iter().any(|one| one.target_ref.is_none()) {
+            return self.neighbours(slice.metadata.namespace.as_deref());
+        }
         let mut owners: Vec<_> = slice
             .endpoints
             .iter()

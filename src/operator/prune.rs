@@ -77,6 +77,9 @@ pub(super) fn pod(pod: &mut Pod, caches: &Caches) -> bool {
         *status = k8s_openapi::api::core::v1::PodStatus {
             phase: status.phase.take(),
             reason: status.reason.take(),
+            host_ip: status.host_ip.take(),
+            pod_ip: status.pod_ip.take(),
+            pod_ips: status.pod_ips.take(),
             conditions: status.conditions.take(),
             init_container_statuses: status.init_container_statuses.take().map(short),
             container_statuses: status.container_statuses.take().map(short),

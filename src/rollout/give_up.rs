@@ -1,6 +1,8 @@
 //! When a pod is given up to its ReplicaSet, the point of no return, and how the ReplicaSet is made to
 //! take that pod and no other.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::observation::{Observation, Pod, Revision, after};
@@ -45,6 +47,9 @@ fn give_up_of(
     let is_in_order = leave_first(leaving, staying, way);
     let rest: Vec<_> = staying.iter().chain(&others).copied().collect();
     let are_next = leave_first(&committed, &rest, way);
+    let is_vain = staying
+        .iter()
+        .any(|pod| way(pod) == Some(DrainWay::Readiness));
     for pod in &others {
         retire(pod, draft);
     }
@@ -71,18 +76,29 @@ fn give_up_of(
         let count = u32::try_from(committed.len()).unwrap_or(u32::MAX);
         scale_down(observation, revision, count, draft);
     } else if others.is_empty() && marks == 0 {
-        // Everything is said that would put them first.
-        delete_by_name(observation, &committed, draft);
+        // Everything is said that would put them first. A sibling that is withdrawn stays before them for
+        // as long as it drains: there is nothing to be patient for.
+        let patience = if is_vain {
+            Duration::ZERO
+        } else {
+            VICTIM_PATIENCE
+        };
+        delete_by_name(observation, &committed, patience, draft);
     }
 }
 
 /// Deletes pods that their ReplicaSet would not take first, once it had its time.
-fn delete_by_name(observation: &Observation, committed: &[&Pod], draft: &mut Draft) {
+fn delete_by_name(
+    observation: &Observation,
+    committed: &[&Pod],
+    patience: Duration,
+    draft: &mut Draft,
+) {
     for pod in committed {
         let Some(since) = retired(observation, pod) else {
             continue;
         };
-        let until = after(since.0, VICTIM_PATIENCE);
+        let until = after(since.0, patience);
         if until <= observation.now {
             let pod = (*pod).into();
             draft.actions.push(Action::DeletePod { pod });

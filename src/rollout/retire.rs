@@ -33,7 +33,7 @@ pub(super) fn withdraw_old(
         .filter(|pod| observation.drain_of(pod).is_none())
         .collect();
     // Stable: within one health class the oldest revision goes first.
-    candidates.sort_by_key(|pod| (health(observation, target, pod), pod.deletion_cost));
+    candidates.sort_by_key(|pod| turn(observation, target, pod));
     withdraw(
         observation,
         target,
@@ -103,7 +103,7 @@ pub(super) fn shrink(
         .active_of(revision)
         .filter(|pod| observation.drain_of(pod).is_none())
         .collect();
-    candidates.sort_by_key(|pod| (health(observation, target, pod), pod.deletion_cost));
+    candidates.sort_by_key(|pod| turn(observation, target, pod));
     candidates.truncate(surplus as usize);
     withdraw(
         observation,
@@ -148,15 +148,30 @@ fn withdraw(
             }
             continue;
         }
+        let way = way(observation, target, pod, draft);
+        if way == DrainWay::Readiness && has_to_wait(observation, pod, draft) {
+            continue;
+        }
         let is_available = observation.is_available(pod, target.min_ready);
         if budget.spend_withdrawal(is_available, cause) {
-            let way = way(observation, target, pod, draft);
             remember(observation, pod, (cause, way), draft);
         } else {
             hold_at_bound(target, budget, draft);
             return;
         }
     }
+}
+
+/// A sibling is about to be deleted while it serves. Its ReplicaSet would take a pod that is withdrawn
+/// before it, so nothing is withdrawn until it is gone: that takes a second or two.
+fn has_to_wait(observation: &Observation, pod: &Pod, draft: &Draft) -> bool {
+    let siblings = observation
+        .active()
+        .filter(|other| other.owner == pod.owner);
+    siblings.filter(|other| other.is_ready()).any(|other| {
+        let mut drains = draft.drains.iter();
+        drains.any(|drain| drain.uid == other.uid && drain.way == DrainWay::Termination)
+    })
 }
 
 /// How the pod is taken out of traffic: by readiness, unless that would be worse for its clients.
@@ -276,12 +291,15 @@ fn drop_missing(
     }
 }
 
-/// Sorts pods for leaving: those that cost nothing first.
-fn health(observation: &Observation, target: &Target, pod: &Pod) -> (bool, bool, bool) {
+/// Sorts pods for leaving: those that cost nothing first, then by the user's own order, and of equals
+/// those without an agent, for which nobody has to wait.
+fn turn(observation: &Observation, target: &Target, pod: &Pod) -> (bool, bool, bool, i32, bool) {
     (
         pod.node.is_some(),
         pod.is_ready(),
         observation.is_available(pod, target.min_ready),
+        pod.deletion_cost,
+        pod.agent.present,
     )
 }
 

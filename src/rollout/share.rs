@@ -61,9 +61,9 @@ fn growth(count: u32, before: Size, now: Size) -> u32 {
     if before.replicas >= now.replicas {
         return 0;
     }
-    let (most, was) = (u64::from(now.most()), u64::from(before.most()).max(1));
+    let (most, was) = (u128::from(now.most()), u128::from(before.most()).max(1));
     // Rounded to the nearest.
-    let grown = (2 * u64::from(count) * most + was) / (2 * was);
+    let grown = (2 * u128::from(count) * most + was) / (2 * was);
     u32::try_from(grown)
         .unwrap_or(u32::MAX)
         .saturating_sub(count)

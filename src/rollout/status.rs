@@ -8,7 +8,7 @@ use super::conditions::{Conditions, Truth, summary};
 use super::drain::HEARING;
 use super::give_up::catches_up;
 use super::observation::{Observation, after};
-use super::plan::{Draft, Hold, Plan};
+use super::plan::{Draft, Hold, Plan, Tally};
 use super::target::{Invalid, Target};
 use crate::api::reason::Reason;
 use crate::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus, RolloutRecord};
@@ -55,6 +55,9 @@ pub(super) fn claiming(observation: &Observation, draft: Draft) -> Plan {
     conditions.set("Reconciling", Truth::True, Reason::RollingOut, &message);
     status.conditions = conditions.into_list();
     status.drains.clone_from(&draft.drains);
+    if let Some(rollout) = &mut status.last_rollout {
+        add(draft.tally, rollout);
+    }
     let mut plan = draft.into_plan();
     plan.status = Some(status);
     plan
@@ -242,13 +245,18 @@ fn follow_rollout(
     if rollout.completed.is_none() && (is_nearer || is_resumed) {
         rollout.progressed = now;
     }
-    rollout.drained = rollout.drained.saturating_add(draft.tally.drained);
-    rollout.forced = rollout.forced.saturating_add(draft.tally.forced);
+    add(draft.tally, &mut rollout);
+    rollout
+}
+
+/// What ended in this round is the rollout's.
+fn add(tally: Tally, rollout: &mut RolloutRecord) {
+    rollout.drained = rollout.drained.saturating_add(tally.drained);
+    rollout.forced = rollout.forced.saturating_add(tally.forced);
     rollout.connections_cut = rollout
         .connections_cut
-        .saturating_add(draft.tally.connections_cut);
-    rollout.longest_drain_seconds = rollout.longest_drain_seconds.max(draft.tally.longest);
-    rollout
+        .saturating_add(tally.connections_cut);
+    rollout.longest_drain_seconds = rollout.longest_drain_seconds.max(tally.longest);
 }
 
 /// The rollout made no progress for too long. The clock stands still while paused and while a drain
