@@ -52,8 +52,8 @@ pub const POD_IP_ENV: &str = "POD_IP";
 /// service, so removing it cancels the drain.
 pub const DRAIN: &str = "graceful.dev/drain";
 
-/// Pod annotation: when a drain of the pod was last cancelled. Another time makes the kubelet write the
-/// annotations into the pod again.
+/// Pod annotation: when the pod was told that its drain is cancelled, first and last. Another time makes
+/// the kubelet write the annotations into the pod again.
 pub const CANCELLED: &str = "graceful.dev/cancelled";
 
 /// Pod annotation: the drain settings in force, a [`v1alpha1::Drain`] as JSON; what an unplanned exit

@@ -6,6 +6,7 @@ mod adoption;
 mod args;
 mod caches;
 mod clock;
+mod collect;
 mod echo;
 mod error;
 mod host;
@@ -39,6 +40,7 @@ pub use self::args::Args;
 use self::args::{Command, LogFormat, Run};
 pub use self::caches::Guarded;
 use self::clock::Clock;
+use self::collect::collect;
 use self::error::in_words;
 pub use self::host::Host;
 use self::memory::Memory;
@@ -48,6 +50,10 @@ use self::strays::Found;
 use self::watch::Sync;
 pub use self::watch::{Watch, Watches};
 use crate::api::FIELD_MANAGER;
+
+/// For so long changes are collected before their object is looked at: longer than the EndpointSlices
+/// follow a pod, and a hundredth of what a step of a rollout takes.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Time that reconciles under way have to finish after SIGTERM: they are a few short calls, and
 /// whatever they leave undone the next operator does.
@@ -229,9 +235,8 @@ async fn control(
     concurrency: u16,
     stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
-    let changes = changes
-        .map(Ok::<_, std::convert::Infallible>)
-        .take_until(stop.clone());
+    let changes = collect(changes.take_until(stop.clone()).boxed(), MOMENT);
+    let changes = changes.map(Ok::<_, std::convert::Infallible>);
     let store = context.caches.objects.clone();
     let config = controller::Config::default().concurrency(concurrency);
     let results = controller::applier(

@@ -7,7 +7,7 @@ use super::activity::Millis;
 use super::announce::Announcement;
 use super::clock::Clock;
 use super::confirm::{Confirmations, Own};
-use super::drain::{Notice, Settings, Times, Verdict, Way, judge};
+use super::drain::{Late, Notice, Settings, Times, Verdict, Way, judge};
 use super::memory::{Mark, Serving};
 use super::trouble::Trouble;
 use super::view::{DrainView, seconds};
@@ -28,6 +28,7 @@ pub struct Active {
     times: Times,
     announcement: Option<Announcement>,
     confirmations: Confirmations,
+    late: Late,
     trouble: Trouble,
     host_network: bool,
     next_look: Millis,
@@ -49,6 +50,7 @@ impl Active {
             },
             announcement: None,
             confirmations: Confirmations::new(mark.listened.clone(), mark.at_start),
+            late: Late::default(),
             trouble: Trouble::default(),
             host_network,
             next_look: Millis::MIN,
@@ -112,6 +114,8 @@ impl Active {
         self.mark.at_start = at_start;
 
         let now = clock.now();
+        let evidence = self.confirmations.evidence();
+        self.late.count(&self.settings, self.times, evidence, now);
         let verdict = self.verdict(now);
         let pace = &self.confirmations.pace;
         self.next_look = pace.next_look(verdict, self.deadline(), now);
@@ -149,6 +153,7 @@ impl Active {
             busy: confirmations.busy(),
             last: (!self.settings.connections.is_empty()).then(|| "connections".to_owned()),
             measured_by: confirmations.measured_by,
+            late_arrivals: self.late.number,
         }
     }
 
@@ -170,6 +175,7 @@ impl Active {
             withdrawn: self.is_withdrawn(),
             connections: evidence.counts.into(),
             arrivals: evidence.arrivals,
+            late_arrivals: self.late.number,
             notice: format!("{:?}", self.notice()),
             measured_by: format!("{:?}", self.confirmations.measured_by),
             sample_seconds: self.confirmations.pace.cost().as_secs_f64(),

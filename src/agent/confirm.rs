@@ -1,7 +1,10 @@
 //! The confirmations of one drain, read from inside the pod: takes a sample of the socket table and
 //! hands it to each census. IO only; what a sample means is decided in [`super::activity`].
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
 
 use super::activity::Millis;
 use super::activity::arrivals::passive_opens;
@@ -9,7 +12,7 @@ use super::activity::census::{Census, Evidence, Scope};
 use super::clock::processor_time;
 use super::drain::Settings;
 use super::pace::Pace;
-use super::sockets::{SocketsError, Table, local};
+use super::sockets::{SocketsError, State, Table, local};
 use crate::api::receipt::MeasuredBy;
 
 /// Requests of a connection that kernels before 6.7 acknowledge at once; later ones tell their own
@@ -27,9 +30,32 @@ pub struct Own {
     pub accepted: u32,
 }
 
+/// `/proc/net/snmp`, kept open: a look opens, sizes and closes no file for one number.
+struct Snmp {
+    file: Option<File>,
+    /// Room for twice the lines up to TCP's, were all their numbers the largest.
+    buffer: Vec<u8>,
+}
+
+impl Snmp {
+    fn open() -> Self {
+        Self {
+            file: File::open("/proc/net/snmp").ok(),
+            buffer: vec![0; 4096],
+        }
+    }
+
+    fn passive_opens(&mut self) -> Option<u64> {
+        let length = self.file.as_ref()?.read_at(&mut self.buffer, 0).ok()?;
+        let text = std::str::from_utf8(self.buffer.get(..length)?).ok()?;
+        passive_opens(text)
+    }
+}
+
 /// The confirmations of one drain.
 pub struct Confirmations {
     table: Table,
+    snmp: Snmp,
     censuses: Vec<Census>,
     addresses: Vec<IpAddr>,
     quick_acks: u32,
@@ -40,6 +66,9 @@ pub struct Confirmations {
     pub at_start: Option<u32>,
     /// How often a sample is taken.
     pub pace: Pace,
+    /// Local ports whose connections matter: those asked for, and all that were ever listened on, on
+    /// loopback too.
+    ports: BTreeSet<u16>,
     /// Whether the last sample could be taken.
     is_fresh: bool,
     listened: Vec<u16>,
@@ -53,6 +82,7 @@ impl Confirmations {
         let threshold = threshold.ok().and_then(|text| text.trim().parse().ok());
         Self {
             table: Table::open(),
+            snmp: Snmp::open(),
             censuses: Vec::new(),
             addresses: local::addresses(),
             quick_acks: threshold.unwrap_or(QUICK_ACKS_OF_OLD),
@@ -60,6 +90,7 @@ impl Confirmations {
             measured_by: MeasuredBy::Nothing,
             at_start,
             pace: Pace::default(),
+            ports: listened.iter().copied().collect(),
             is_fresh: false,
             listened,
         }
@@ -83,6 +114,12 @@ impl Confirmations {
         if settings.connections.is_empty() {
             return Ok(());
         }
+        let asked = settings.connections.iter().flat_map(|one| &one.ports);
+        self.ports.extend(asked);
+        if !self.evidence.is_empty() {
+            // From the second sample on: the first one tells which ports are listened on.
+            self.table.narrow(&self.ports);
+        }
         self.is_fresh = false;
         let now = clock();
         let mut sides: Vec<_> = settings
@@ -96,13 +133,16 @@ impl Confirmations {
                 (census, scope, settings.rules(one, self.quick_acks))
             })
             .collect();
+        let ports = &mut self.ports;
         self.measured_by = self.table.read(&mut |reading| {
+            if reading.state == State::Listen {
+                ports.insert(reading.local.port());
+            }
             for (census, scope, rules) in &mut sides {
                 census.see(&reading, scope, now, rules);
             }
         })?;
-        let snmp = std::fs::read_to_string("/proc/net/snmp").unwrap_or_default();
-        let opens = passive_opens(&snmp);
+        let opens = self.snmp.passive_opens();
         self.evidence = sides
             .iter_mut()
             .map(|(census, ..)| census.end(own.accepted, opens, now))

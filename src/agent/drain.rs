@@ -154,6 +154,27 @@ pub enum Verdict {
     Ended(Outcome),
 }
 
+/// Arrivals that came too late to restart the quiet time, to be reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Late {
+    /// All arrivals up to the last look.
+    seen: u64,
+    /// Those of them that were late.
+    pub number: u64,
+}
+
+impl Late {
+    /// Takes in a look. What came since the one before came now, as far as is known.
+    pub fn count(&mut self, settings: &Settings, times: Times, evidence: &[Evidence], now: Millis) {
+        let all = evidence.iter().map(|one| one.arrivals).max().unwrap_or(0);
+        let is_late = |withdrawn| now - withdrawn > settings.arrivals;
+        if times.withdrawn.is_some_and(is_late) {
+            self.number += all.saturating_sub(self.seen);
+        }
+        self.seen = self.seen.max(all);
+    }
+}
+
 /// Judges a drain. `evidence` is that of each confirmation, empty where there is none yet or the last
 /// sample failed.
 #[must_use]

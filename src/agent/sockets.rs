@@ -6,6 +6,7 @@ pub mod diag;
 pub mod local;
 pub mod proc;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 
@@ -171,6 +172,9 @@ pub enum SocketsError {
     Proc(#[source] io::Error),
 }
 
+/// The kernel runs a filter for each socket, port by port: beyond so many ports it is no saving.
+const MOST_PORTS: usize = 64;
+
 /// So many failures in a row are a refusal: a sandbox may have an error number of its own for it.
 const FAILURES: u32 = 5;
 
@@ -200,6 +204,8 @@ const REFUSALS: [Errno; 8] = [
 pub struct Table {
     way: Way,
     buffer: Vec<u8>,
+    ports: BTreeSet<u16>,
+    request: Vec<u8>,
 }
 
 enum Way {
@@ -222,6 +228,8 @@ impl Table {
                 failures: 0,
             },
             buffer: vec![0; BUFFER],
+            ports: BTreeSet::new(),
+            request: diag::request(&[]),
         }
     }
 
@@ -231,6 +239,19 @@ impl Table {
         Self {
             way: Way::Proc,
             buffer: Vec::new(),
+            ports: BTreeSet::new(),
+            request: Vec::new(),
+        }
+    }
+
+    /// Leaves out connections whose local port is none of these, where the kernel can: a pod may have
+    /// as many to others as others have to it. Listeners are always shown.
+    pub fn narrow(&mut self, ports: &BTreeSet<u16>) {
+        if self.ports != *ports {
+            self.ports.clone_from(ports);
+            let few = ports.iter().copied().take(MOST_PORTS + 1);
+            let few: Vec<_> = few.collect();
+            self.request = diag::request(if few.len() > MOST_PORTS { &[] } else { &few });
         }
     }
 
@@ -241,7 +262,7 @@ impl Table {
     /// When it does not work this time; some sockets may have been shown by then.
     pub fn read(&mut self, see: &mut dyn FnMut(Reading)) -> Result<MeasuredBy, SocketsError> {
         if let Way::Diag { socket, failures } = &mut self.way {
-            match dump(socket, &mut self.buffer, see) {
+            match dump(socket, &self.request, &mut self.buffer, see) {
                 Ok(()) => {
                     *failures = 0;
                     return Ok(MeasuredBy::SockDiag);
@@ -263,6 +284,7 @@ impl Table {
 
 fn dump(
     socket: &mut Option<Socket>,
+    request: &[u8],
     buffer: &mut [u8],
     see: &mut dyn FnMut(Reading),
 ) -> Result<(), SocketsError> {
@@ -270,8 +292,7 @@ fn dump(
         Some(socket) => socket,
         None => socket.insert(Socket::new(NETLINK_SOCK_DIAG).map_err(SocketsError::Diag)?),
     };
-    let request = diag::request();
-    socket.send(&request, 0).map_err(SocketsError::Diag)?;
+    socket.send(request, 0).map_err(SocketsError::Diag)?;
     loop {
         let mut room: &mut [u8] = buffer;
         let length = socket.recv(&mut room, 0).map_err(SocketsError::Diag)?;

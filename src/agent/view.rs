@@ -55,6 +55,8 @@ pub struct DrainView {
     pub connections: Classes,
     /// New connections that probes do not explain.
     pub arrivals: u64,
+    /// Those that came more than `arrivalsSeconds` after the pod was withdrawn: they hold nothing.
+    pub late_arrivals: u64,
     /// How the notice to the application went.
     pub notice: String,
     /// Where the numbers come from.

@@ -49,6 +49,18 @@ pub struct Receipt {
     pub last: Option<String>,
     /// Where the numbers come from.
     pub measured_by: MeasuredBy,
+    /// New connections that probes do not explain and that came more than `arrivalsSeconds` after the
+    /// pod was withdrawn. They no longer held the drain: something sends clients here regardless.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub late_arrivals: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Receipt {
@@ -57,5 +69,43 @@ impl Receipt {
     #[must_use]
     pub fn parse(message: &str) -> Option<Self> {
         serde_json::from_str(message).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn longest() -> Receipt {
+        Receipt {
+            epoch: "e".repeat(64),
+            uid: "123e4567-e89b-12d3-a456-426614174000".into(),
+            outcome: Outcome::Unresponsive,
+            milliseconds: u64::MAX,
+            connections_at_start: u32::MAX,
+            connections_at_end: u32::MAX,
+            busy: u32::MAX,
+            last: Some("connections".into()),
+            measured_by: MeasuredBy::SockDiag,
+            late_arrivals: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn longest_receipt_fits_and_is_read_back() {
+        let text = serde_json::to_string(&longest()).unwrap();
+        assert!(text.len() <= 512, "{}", text.len());
+        assert_eq!(Receipt::parse(&text), Some(longest()));
+    }
+
+    #[test]
+    fn arrivals_that_were_not_late_take_no_room() {
+        let receipt = Receipt {
+            late_arrivals: 0,
+            ..longest()
+        };
+        let text = serde_json::to_string(&receipt).unwrap();
+        assert!(!text.contains("late"), "{text}");
+        assert_eq!(Receipt::parse(&text), Some(receipt));
     }
 }

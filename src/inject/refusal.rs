@@ -17,7 +17,7 @@ pub enum Refusal {
         why: String,
     },
     /// There is no container.
-    #[error("spec.template.spec.containers: a pod needs a container: list at least one")]
+    #[error("spec.template.spec.containers: {}", say::NO_CONTAINER)]
     NoContainer,
     /// A container has the agent's name.
     #[error("{at}: {}", say::RESERVED_CONTAINER)]

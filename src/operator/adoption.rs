@@ -20,9 +20,23 @@ pub(super) struct Adoption {
     /// Whether all pods are watched, and not those with the label alone; each change makes the watch
     /// begin again.
     is_wide: Arc<Sender<bool>>,
+    /// All ReplicaSets have been seen once.
+    are_listed: Arc<Sender<bool>>,
 }
 
 impl Adoption {
+    /// ReplicaSets are listed. Said here because a store wakes but one of those who wait for it.
+    pub(super) fn begin(&self, caches: &Caches) {
+        self.heed(caches);
+        self.are_listed.send_replace(true);
+    }
+
+    /// Resolves when ReplicaSets are listed: it depends on them which pods are kept.
+    pub(super) async fn begun(&self) {
+        // An error says that nobody is left to list them.
+        let _ = self.are_listed.subscribe().wait_for(|listed| *listed).await;
+    }
+
     /// Looks for ReplicaSets that were adopted, by us or by an operator before.
     pub(super) fn heed(&self, caches: &Caches) {
         let (adopted, is_wide) = caches.adopted();

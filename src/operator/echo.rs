@@ -1,115 +1,113 @@
-//! Tells a pod again that its drain is cancelled, where it has not heard. A request that was not heard
-//! is the planner's to repeat, because it is in the API; a cancelled one leaves nothing there, so this
-//! is remembered by the process alone: forgotten in a crash, the kubelet tells the pod with its next
-//! full sync, a minute or more later.
+//! Tells a pod again that its drain is cancelled, where it has not heard. That it was told, and when, is
+//! in the pod's annotation, so an operator that dies right after a cancel is followed by one that knows
+//! of it. Pure.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use tokio::time::Instant;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
 
-use crate::api::{AGENT, DRAIN};
+use crate::api::v1alpha1::GracefulDeploymentStatus;
+use crate::api::{AGENT, CANCELLED, DRAIN};
 use crate::observe::Objects;
-use crate::rollout::{Action, ObjectRef};
+use crate::rollout::{Action, ObjectRef, Plan};
 
 /// As long as the planner waits before it asks again: an agent that heard is ready by then.
 const ECHO: Duration = Duration::from_secs(2);
 
-/// For so long a pod in service may yet hear of the drain, and then not of its cancel: the kubelet
-/// writes what it knew when it began. As the planner's patience with a pod that has not heard.
-const LATE: Duration = Duration::from_secs(10);
-
-/// Cancelled drains whose pods may not have heard, by UID: when each was first told, and last.
-#[derive(Debug, Default)]
-pub(super) struct Echoes(BTreeMap<String, (Instant, Instant)>);
-
-/// What is to be told again.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Unheard {
-    /// Pods to be told now.
-    pub(super) pods: Vec<ObjectRef>,
-    /// When to look again.
-    pub(super) again: Option<Duration>,
+/// When a pod was told that its drain is cancelled: the value of [`CANCELLED`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    first: Timestamp,
+    last: Timestamp,
 }
 
-impl Unheard {
-    /// Adds the cancellations to those of a plan, and notes all of them as told. Returns when to look
-    /// whether they were heard.
-    pub(super) fn tell(self, actions: &mut Vec<Action>, echoes: &mut Echoes) -> Option<Duration> {
-        let cancelled = |actions: &[Action], uid: &str| {
-            actions
-                .iter()
-                .any(|action| matches!(action, Action::CancelDrain { pod } if pod.uid == uid))
-        };
-        for pod in self.pods {
-            if !cancelled(actions, &pod.uid) {
-                actions.push(Action::CancelDrain { pod });
-            }
+impl Told {
+    /// What a pod's annotation is to say that is told now: once more, where nothing was asked of it since
+    /// it was told last.
+    pub(super) fn now(pod: &Pod, now: Timestamp) -> Self {
+        let before = unasked(pod).and_then(Self::read);
+        Self {
+            first: before.map_or(now, |before| before.first),
+            last: now,
         }
-        let mut again = self.again;
-        for action in actions {
-            if let Action::CancelDrain { pod } = action {
-                echoes.told(&pod.uid, Instant::now());
-                again = Some(again.map_or(ECHO, |again| again.min(ECHO)));
-            }
+    }
+
+    fn read(pod: &Pod) -> Option<Self> {
+        let annotations = pod.metadata.annotations.as_ref()?;
+        serde_json::from_str(annotations.get(CANCELLED)?).ok()
+    }
+
+    /// When it is told again: doubled each time, as the planner's.
+    fn again(self) -> Timestamp {
+        let waited = Duration::try_from(self.last.duration_since(self.first)).unwrap_or_default();
+        let again = self.last.checked_add(waited.max(ECHO));
+        again.unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// Adds to the plan the pods that did not hear of their cancel, and when to look whether they did. One
+/// that is in service may yet hear of the drain, and then not of its cancel: the kubelet writes what it
+/// knew when it began. A pod that the status remembers is not cancelled.
+pub(super) fn repeat(
+    plan: &mut Plan,
+    objects: &Objects<'_>,
+    remembered: &GracefulDeploymentStatus,
+    now: Timestamp,
+) {
+    let Some(status) = &plan.status else { return };
+    let mut known: Vec<&str> = Vec::new();
+    for drain in status.drains.iter().chain(&remembered.drains) {
+        known.push(&drain.uid);
+    }
+    let soon = now.checked_add(ECHO).unwrap_or(Timestamp::MAX);
+    let (mut repeats, mut wakes) = (Vec::new(), Vec::new());
+    for pod in &objects.pods {
+        let seen = seen(pod);
+        if known.contains(&seen.uid.as_str()) {
+            continue;
         }
-        again
+        if plan.actions.iter().any(|action| is_about(action, &seen)) {
+            wakes.push(soon);
+            continue;
+        }
+        let Some(told) = unheard(pod) else { continue };
+        if told.again() <= now {
+            repeats.push(Action::CancelDrain { pod: seen });
+            wakes.push(soon);
+        } else {
+            wakes.push(told.again());
+        }
     }
+    plan.actions.extend(repeats);
+    plan.wake = wakes.into_iter().chain(plan.wake).min();
 }
 
-impl Echoes {
-    /// A pod was told, for the first time or again.
-    fn told(&mut self, uid: &str, at: Instant) {
-        self.0
-            .entry(uid.to_owned())
-            .and_modify(|(_, last)| *last = at)
-            .or_insert((at, at));
-    }
-
-    /// Forgets the pods that heard, and says which of the others are to be told again.
-    pub(super) fn unheard(&mut self, objects: &Objects<'_>, now: Instant) -> Unheard {
-        let mut unheard = Unheard::default();
-        self.0.retain(|uid, (first, last)| {
-            let mut pods = objects.pods.iter();
-            let pod = pods.find(|pod| pod.metadata.uid.as_ref() == Some(uid));
-            let Some((pod, agent)) = pod.and_then(|pod| Some((pod, unasked(pod)?))) else {
-                return false;
-            };
-            if agent.ready {
-                return now.saturating_duration_since(*last) < LATE;
-            }
-            if agent
-                .state
-                .as_ref()
-                .is_none_or(|state| state.running.is_none())
-            {
-                // It reads the file when it is back: the kubelet's back-off is what is waited for.
-                return true;
-            }
-            // Doubled each time, as the planner's.
-            let wait = last.saturating_duration_since(*first).max(ECHO);
-            let rest = wait.saturating_sub(now.saturating_duration_since(*last));
-            if rest.is_zero() {
-                unheard.pods.push(seen(pod));
-            }
-            let rest = if rest.is_zero() { ECHO } else { rest };
-            unheard.again = Some(unheard.again.map_or(rest, |again| again.min(rest)));
-            true
-        });
-        unheard
-    }
+/// The pod is cancelled in this round already, or written for another reason.
+fn is_about(action: &Action, seen: &ObjectRef) -> bool {
+    matches!(
+        action,
+        Action::CancelDrain { pod } | Action::ConfigurePod { pod } if pod.uid == seen.uid
+    )
 }
 
-/// The agent of a pod that is asked for nothing.
-fn unasked(pod: &Pod) -> Option<&ContainerStatus> {
+/// When the pod was told what its agent does not know: it is withdrawn, and nothing is asked of it. An
+/// agent that was started since has read the file when it began, and one that does not run will.
+fn unheard(pod: &Pod) -> Option<Told> {
+    let told = Told::read(unasked(pod)?)?;
+    let statuses = pod.status.as_ref()?.init_container_statuses.as_ref()?;
+    let agent = statuses.iter().find(|status| status.name == AGENT)?;
+    let running = agent.state.as_ref()?.running.as_ref()?;
+    let started = running.started_at.as_ref()?.0;
+    (!agent.ready && started <= told.last).then_some(told)
+}
+
+/// A pod that is asked for nothing.
+fn unasked(pod: &Pod) -> Option<&Pod> {
     let annotations = pod.metadata.annotations.as_ref();
     let is_asked = annotations.is_some_and(|all| all.contains_key(DRAIN));
-    if is_asked || pod.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let statuses = pod.status.as_ref()?.init_container_statuses.as_ref()?;
-    statuses.iter().find(|status| status.name == AGENT)
+    (!is_asked && pod.metadata.deletion_timestamp.is_none()).then_some(pod)
 }
 
 fn seen(pod: &Pod) -> ObjectRef {
@@ -125,98 +123,116 @@ fn seen(pod: &Pod) -> ObjectRef {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::api::v1alpha1::GracefulDeployment;
 
-    fn object() -> GracefulDeployment {
-        serde_json::from_value(json!({
-            "apiVersion": "graceful.dev/v1alpha1", "kind": "GracefulDeployment",
-            "metadata": {"name": "chat"}, "spec": {"selector": {}, "template": {}},
-        }))
-        .unwrap()
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + second).unwrap()
     }
 
-    fn pod(ready: bool) -> Arc<Pod> {
-        pod_in(&json!({"running": {}}), ready)
+    fn told(first: i64, last: i64) -> Value {
+        let (first, last) = (at(first), at(last));
+        json!(json!(Told { first, last }).to_string())
     }
 
-    fn pod_in(state: &serde_json::Value, ready: bool) -> Arc<Pod> {
+    fn pod(ready: bool, annotations: &Value) -> Pod {
+        pod_in(
+            &json!({"running": {"startedAt": at(-60)}}),
+            ready,
+            annotations,
+        )
+    }
+
+    fn pod_in(state: &Value, ready: bool, annotations: &Value) -> Pod {
         let status = json!({
             "name": AGENT, "ready": ready, "state": state,
             "image": "", "imageID": "", "restartCount": 0,
         });
-        Arc::new(
-            serde_json::from_value(json!({
-                "metadata": {"name": "chat-1", "uid": "u"},
-                "status": {"initContainerStatuses": [status]},
-            }))
-            .unwrap(),
-        )
+        serde_json::from_value(json!({
+            "metadata": {"name": "chat-1", "uid": "u", "annotations": annotations},
+            "status": {"initContainerStatuses": [status]},
+        }))
+        .unwrap()
     }
 
-    fn objects(object: &GracefulDeployment, pods: Vec<Arc<Pod>>) -> Objects<'_> {
-        Objects {
-            object,
+    /// The pods that are told at that second by an operator that knows nothing but the API, and when it
+    /// looks again.
+    fn repeated(pod: Pod, second: i64) -> (usize, Option<Timestamp>) {
+        repeated_beside(pod, second, &GracefulDeploymentStatus::default())
+    }
+
+    fn repeated_beside(
+        pod: Pod,
+        second: i64,
+        status: &GracefulDeploymentStatus,
+    ) -> (usize, Option<Timestamp>) {
+        let object: GracefulDeployment = serde_json::from_value(json!({
+            "apiVersion": "graceful.dev/v1alpha1", "kind": "GracefulDeployment",
+            "metadata": {"name": "chat"}, "spec": {"selector": {}, "template": {}},
+        }))
+        .unwrap();
+        let objects = Objects {
+            object: &object,
             replica_sets: Vec::new(),
-            pods,
+            pods: vec![Arc::new(pod)],
             services: Vec::new(),
             endpoint_slices: Vec::new(),
             controller_revisions: Vec::new(),
-        }
+        };
+        let mut plan = Plan {
+            status: Some(GracefulDeploymentStatus::default()),
+            ..Plan::default()
+        };
+        repeat(&mut plan, &objects, status, at(second));
+        (plan.actions.len(), plan.wake)
     }
 
     #[test]
     fn a_pod_that_did_not_hear_is_told_again_and_ever_more_seldom() {
-        let (object, start) = (object(), Instant::now());
-        let deaf = objects(&object, vec![pod(false)]);
-        let mut echoes = Echoes::default();
-        echoes.told("u", start);
-        let second = Duration::from_secs(1);
-        assert!(echoes.unheard(&deaf, start + second).pods.is_empty());
-        assert_eq!(echoes.unheard(&deaf, start + 2 * second).pods.len(), 1);
-        echoes.told("u", start + 4 * second);
-        assert!(echoes.unheard(&deaf, start + 7 * second).pods.is_empty());
-        assert_eq!(echoes.unheard(&deaf, start + 8 * second).pods.len(), 1);
+        let deaf = |first, last| pod(false, &json!({CANCELLED: told(first, last)}));
+        assert_eq!(repeated(deaf(0, 0), 1), (0, Some(at(2))));
+        assert_eq!(repeated(deaf(0, 0), 2), (1, Some(at(4))));
+        assert_eq!(repeated(deaf(0, 4), 7), (0, Some(at(8))));
+        assert_eq!(repeated(deaf(0, 4), 8).0, 1);
     }
 
     #[test]
     fn a_pod_that_hears_of_the_drain_after_its_cancel_is_told_again() {
-        let (object, start) = (object(), Instant::now());
-        let second = Duration::from_secs(1);
-        let mut echoes = Echoes::default();
-        echoes.told("u", start);
-        let serving = objects(&object, vec![pod(true)]);
-        assert!(echoes.unheard(&serving, start + second).pods.is_empty());
-        let withdrawn = objects(&object, vec![pod(false)]);
-        let unheard = echoes.unheard(&withdrawn, start + 3 * second);
-        assert_eq!(unheard.pods.len(), 1);
+        let annotations = json!({CANCELLED: told(0, 0)});
+        assert_eq!(repeated(pod(true, &annotations), 1), (0, None));
+        assert_eq!(repeated(pod(false, &annotations), 3).0, 1);
     }
 
     #[test]
-    fn an_agent_that_does_not_run_is_not_told() {
-        let (object, start) = (object(), Instant::now());
-        let waiting = pod_in(&json!({"waiting": {"reason": "CrashLoopBackOff"}}), false);
-        let mut echoes = Echoes::default();
-        echoes.told("u", start);
-        let later = start + Duration::from_secs(9);
-        let unheard = echoes.unheard(&objects(&object, vec![waiting]), later);
-        assert_eq!(unheard, Unheard::default());
-        let back = objects(&object, vec![pod(false)]);
-        assert_eq!(echoes.unheard(&back, later).pods.len(), 1);
+    fn an_agent_that_does_not_run_or_was_started_since_is_not_told() {
+        let annotations = json!({CANCELLED: told(0, 0)});
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        assert_eq!(repeated(pod_in(&waiting, false, &annotations), 9).0, 0);
+        let restarted = json!({"running": {"startedAt": at(1)}});
+        assert_eq!(repeated(pod_in(&restarted, false, &annotations), 9).0, 0);
     }
 
     #[test]
-    fn a_pod_that_heard_or_left_is_forgotten() {
-        let (object, start) = (object(), Instant::now());
-        for pods in [vec![pod(true)], Vec::new()] {
-            let mut echoes = Echoes::default();
-            echoes.told("u", start);
-            let later = start + Duration::from_secs(60);
-            let unheard = echoes.unheard(&objects(&object, pods), later);
-            assert_eq!(unheard, Unheard::default());
-            assert!(echoes.0.is_empty());
-        }
+    fn a_pod_that_was_never_cancelled_or_drains_is_not_told() {
+        assert_eq!(repeated(pod(false, &json!({})), 9), (0, None));
+        let asked = json!({CANCELLED: told(0, 0), DRAIN: "{}"});
+        assert_eq!(repeated(pod(false, &asked), 9), (0, None));
+        let drain = json!({"drains": [{
+            "pod": "chat-1", "uid": "u", "epoch": "e", "cause": "Rollout", "way": "Readiness",
+            "since": at(5),
+        }]});
+        let status = serde_json::from_value(drain).unwrap();
+        let cancelled = pod(false, &json!({CANCELLED: told(0, 0)}));
+        assert_eq!(repeated_beside(cancelled, 9, &status), (0, None));
+    }
+
+    #[test]
+    fn a_cancel_begins_anew_and_its_repeats_go_on() {
+        let begun = Told::now(&pod(false, &json!({DRAIN: "{}"})), at(5));
+        assert_eq!((begun.first, begun.last), (at(5), at(5)));
+        let repeated = Told::now(&pod(false, &json!({CANCELLED: told(1, 3)})), at(5));
+        assert_eq!((repeated.first, repeated.last), (at(1), at(5)));
     }
 }

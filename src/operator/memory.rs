@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
 use super::caches::Guarded;
-use super::echo::Echoes;
-use super::report::Refusal;
+use super::report::{Refusal, Reported};
+use crate::api::v1alpha1::DrainRecord;
 use crate::observe::Objects;
+use crate::rollout::Plan;
 
 /// How long the caches may lag behind a write of ours before it is no longer waited for: a watch
 /// that is broken must not stop everything. Longer than a watch event takes on a busy API server,
@@ -85,12 +87,54 @@ fn is_at_least(seen: &str, written: &str) -> bool {
     }
 }
 
+/// A status that waits for a change that is worth a write. Forgotten in a crash, its drains are seen to
+/// be withdrawn some seconds later than they were, and last as much longer.
+#[derive(Clone, Debug)]
+pub(super) struct PutOff {
+    /// Since when.
+    pub(super) since: Instant,
+    /// Its drains.
+    pub(super) drains: Vec<DrainRecord>,
+    /// How far the wall clock had been set ahead by then.
+    pub(super) ahead: Duration,
+}
+
+impl PutOff {
+    /// Adds to the drains that were read when they were first seen withdrawn.
+    pub(super) fn recall(&self, read: &mut [DrainRecord], ahead: Duration) {
+        let mut drains = self.drains.clone();
+        postpone(&mut drains, ahead.saturating_sub(self.ahead));
+        for drain in read {
+            let mut known = drains.iter();
+            let known = known.find(|known| known.uid == drain.uid && known.epoch == drain.epoch);
+            if let (Some(known), None, None) = (known, &drain.withdrawn, &drain.deadline) {
+                drain.withdrawn.clone_from(&known.withdrawn);
+                drain.deadline.clone_from(&known.deadline);
+            }
+        }
+    }
+}
+
+/// Moves what was written by a clock that has since been set ahead: a drain is never shortened by it.
+pub(super) fn postpone(drains: &mut [DrainRecord], ahead: Duration) {
+    for drain in drains {
+        let times = [
+            &mut drain.withdrawn,
+            &mut drain.deadline,
+            &mut drain.retired,
+        ];
+        for MicroTime(time) in times.into_iter().flatten() {
+            *time = time.checked_add(ahead).unwrap_or(*time);
+        }
+    }
+}
+
 /// What is remembered of one object.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     written: HashMap<(Kind, String), (Trace, Instant)>,
-    /// When the status was last written.
-    pub(super) reported: Option<Instant>,
+    /// The status that waits to be written.
+    pub(super) put_off: Option<PutOff>,
     /// Failures since the last success.
     pub(super) failures: u32,
     /// What the API server refused when the plan was last carried out. It is shown by the next status.
@@ -99,8 +143,6 @@ pub(super) struct Notes {
     pub(super) foreign: Option<Arc<ReplicaSet>>,
     /// How far the wall clock had been set ahead when the drains were last looked at.
     pub(super) ahead: Option<Duration>,
-    /// Cancelled drains that were not heard yet.
-    pub(super) echoes: Echoes,
     /// What was wrong with the object when it was last reported as unreadable.
     pub(super) unreadable: Option<String>,
 }
@@ -121,6 +163,26 @@ impl Notes {
     pub(super) fn wrote(&mut self, written: Written, at: Instant) {
         self.written
             .insert((written.kind, written.name), (written.trace, at));
+    }
+
+    /// Remembers what became of a plan's status; `ahead` is how far the wall clock has been set ahead.
+    pub(super) fn reported(&mut self, reported: &Reported, plan: &Plan, ahead: Duration) {
+        let at = Instant::now();
+        let before = self.put_off.take();
+        match (reported, &plan.status) {
+            (Reported::PutOff(_), Some(status)) => {
+                self.put_off = Some(PutOff {
+                    since: before.map_or(at, |before| before.since),
+                    drains: status.drains.clone(),
+                    ahead,
+                });
+            }
+            (Reported::Written(written, _), _) => {
+                self.wrote(written.clone(), at);
+                self.ahead = Some(ahead);
+            }
+            _ => {}
+        }
     }
 
     /// Compares the caches with what was written, and forgets what they show.
@@ -249,6 +311,48 @@ mod tests {
             ..seen("a", "2")
         };
         assert!(deleted.shows(Some(&going)));
+    }
+
+    fn drain(deadline: Option<&str>) -> DrainRecord {
+        serde_json::from_value(serde_json::json!({
+            "pod": "a", "uid": "u", "epoch": "e", "cause": "Rollout", "way": "Readiness",
+            "since": "2026-01-01T00:00:00.000000Z", "deadline": deadline, "withdrawn": deadline,
+        }))
+        .unwrap()
+    }
+
+    const DEADLINE: &str = "2026-01-01T00:05:00.000000Z";
+
+    /// R14.
+    #[test]
+    fn a_clock_set_ahead_shortens_no_drain() {
+        let mut drains = [drain(Some(DEADLINE))];
+        let before = drains[0].deadline.clone().unwrap().0;
+        postpone(&mut drains, Duration::from_secs(60));
+        let after = drains[0].deadline.clone().unwrap().0;
+        assert_eq!(after, before + Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_withdrawal_that_was_not_written_yet_is_recalled() {
+        let put_off = PutOff {
+            since: Instant::now(),
+            drains: vec![drain(Some(DEADLINE))],
+            ahead: Duration::from_secs(5),
+        };
+        let mut read = [drain(None)];
+        put_off.recall(&mut read, Duration::from_secs(5));
+        assert_eq!(read[0], drain(Some(DEADLINE)));
+        let mut set_ahead = [drain(None)];
+        put_off.recall(&mut set_ahead, Duration::from_secs(65));
+        let later = set_ahead[0].deadline.clone().unwrap().0;
+        assert_eq!(later.to_string(), "2026-01-01T00:06:00Z");
+        let mut anew = [DrainRecord {
+            epoch: "f".into(),
+            ..drain(None)
+        }];
+        put_off.recall(&mut anew, Duration::from_secs(5));
+        assert_eq!(anew[0].withdrawn, None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use super::caches::Caches;
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{
-    AGENT, CONFIG, DELETION_COST, DRAIN, DRAINING, GROUP, INJECTED, LAST_APPLIED,
+    AGENT, CANCELLED, CONFIG, DELETION_COST, DRAIN, DRAINING, GROUP, INJECTED, LAST_APPLIED,
     USER_DELETION_COST,
 };
 
@@ -49,14 +49,23 @@ pub(super) fn replica_set(set: &mut ReplicaSet, _: &Caches) -> bool {
     is_kept
 }
 
+/// The annotations of a pod that mean something.
+const MARKS: [&str; 6] = [
+    INJECTED,
+    CONFIG,
+    DRAIN,
+    CANCELLED,
+    DELETION_COST,
+    USER_DELETION_COST,
+];
+
 /// Only those that were injected into or carry a mark of ours, which nobody else's do, and those of
 /// ReplicaSets that were adopted.
 pub(super) fn pod(pod: &mut Pod, caches: &Caches) -> bool {
     let annotations = pod.metadata.annotations.as_ref();
     let is_injected = annotations.is_some_and(|all| all.contains_key(INJECTED));
     let is_kept = is_injected || is_marked(&pod.metadata) || caches.owner_of_pod(pod).is_some();
-    let marks = [INJECTED, CONFIG, DRAIN, DELETION_COST, USER_DELETION_COST];
-    keep(&mut pod.metadata, &marks);
+    keep(&mut pod.metadata, &MARKS);
     if let Some(spec) = pod.spec.take() {
         pod.spec = Some(PodSpec {
             node_name: spec.node_name,

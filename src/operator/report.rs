@@ -11,7 +11,6 @@ use kube::api::Patch;
 use kube::core::object::HasStatus;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::Value;
-use tokio::time::Instant;
 use tracing::{info, trace, warn};
 
 use self::event::publish;
@@ -22,20 +21,38 @@ use super::caches::Guarded;
 use super::error::Error;
 use super::memory::{Kind, Written};
 use crate::api::reason::Reason;
-use crate::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus};
+use crate::api::v1alpha1::{DrainRecord, GracefulDeployment, GracefulDeploymentStatus};
 use crate::rollout::{Event, Plan};
 
-/// What reporting led to.
-#[derive(Default)]
-pub(super) struct Reported {
-    /// What the cache is to show.
-    pub(super) written: Option<Written>,
-    /// When to look again, because a write was put off.
-    pub(super) again: Option<Duration>,
+/// A status as it stands in the API.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) status: GracefulDeploymentStatus,
+    version: Option<String>,
 }
 
-/// Writes the status where it differs enough, and then publishes the Events; `refusal` is what came of
-/// the last plan, `last` is when the status was last written.
+/// What reporting led to.
+pub(super) enum Reported {
+    /// The status says it already.
+    Nothing,
+    /// The status is written after so long, unless something else is worth a write before.
+    PutOff(Duration),
+    /// The status was written; the cache is to show it.
+    Written(Written, Box<Standing>),
+}
+
+impl Standing {
+    /// As the cache shows it.
+    pub(super) fn of(object: &GracefulDeployment) -> Self {
+        Self {
+            status: object.status().cloned().unwrap_or_default(),
+            version: object.resource_version(),
+        }
+    }
+}
+
+/// Writes the status where it differs enough from the standing one, and then publishes the Events;
+/// `refusal` is what came of the last plan, `waited` for how long the write has been put off.
 ///
 /// # Errors
 ///
@@ -44,47 +61,48 @@ pub(super) struct Reported {
 pub(super) async fn report(
     actor: &Actor<'_>,
     plan: &Plan,
+    standing: &Standing,
     refusal: Option<&Refusal>,
-    last: Option<Instant>,
+    waited: Duration,
 ) -> Result<Reported, Error> {
     let object = actor.objects.object;
     let Some(mut status) = plan.status.clone() else {
-        return Ok(Reported::default());
+        return Ok(Reported::Nothing);
     };
     let mut events = plan.events.clone();
-    let read = object.status().cloned().unwrap_or_default();
+    let read = &standing.status;
     if plan.actions.iter().any(refusal::can_be_refused) {
-        let shown = Refusal::shown(&read);
+        let shown = Refusal::shown(read);
         let refusal = refusal.or(shown.as_ref());
         let (generation, now) = (object.metadata.generation, actor.calls.clock.wall());
-        let event = refusal.and_then(|it| it.show(&mut status, &read, (generation, now)));
+        let event = refusal.and_then(|it| it.show(&mut status, read, (generation, now)));
         events.extend(event);
     }
-    let writing = status::decide(&read, &status, last.map(|at| at.elapsed()));
-    match writing {
+    match status::decide(read, &status, waited) {
+        Writing::Nothing => return Ok(Reported::Nothing),
         // What is told goes with the memory that it was told.
-        Writing::Later(again) if events.is_empty() => {
-            return Ok(Reported {
-                again: Some(again),
-                ..Reported::default()
-            });
-        }
-        Writing::Nothing => return Ok(Reported::default()),
-        Writing::Later(_) | Writing::Now => {}
+        Writing::Later(again) => return Ok(Reported::PutOff(again)),
+        Writing::Now => {}
     }
-    let patch = status::patch(object, &read, &status);
+    let guard = (object.uid(), standing.version.clone());
+    let patch = status::patch(guard, read, &status);
     trace!(%patch, "writing the status");
-    let written = write(&actor.calls, object, patch).await?;
-    for drain in ended(&read, &status) {
+    let answer = write(&actor.calls, object, patch).await?;
+    for drain in ended(read, &status) {
         let outcome = drain.outcome.map(|outcome| format!("{outcome:?}"));
         actor.calls.metrics.drain_ended(outcome.unwrap_or_default());
     }
     log(&events);
     publish(&actor.calls, &object.object_ref(&()), &events).await;
-    Ok(Reported {
-        written: Some(written),
-        again: None,
-    })
+    let written = changed(Kind::Object, &answer);
+    let standing = match &answer.0 {
+        Ok(object) => Standing::of(object),
+        Err(_) => Standing {
+            status,
+            version: answer.resource_version(),
+        },
+    };
+    Ok(Reported::Written(written, Box::new(standing)))
 }
 
 /// Shows on an object that cannot be read what is wrong with it.
@@ -113,17 +131,16 @@ async fn write(
     calls: &Calls<'_>,
     object: &impl ResourceExt,
     patch: Value,
-) -> Result<Written, Error> {
+) -> Result<Guarded, Error> {
     let namespace = object.namespace().unwrap_or_default();
     let name = object.name_any();
     let api: Api<Guarded> = Api::namespaced(calls.client.clone(), &namespace);
     let (params, patch) = (patch_params(), Patch::Merge(patch));
     let call = api.patch_status(&name, &params, &patch);
     let called = calls.timed("patch", "GracefulDeployment/status", call);
-    match called.await {
-        Ok(object) => Ok(changed(Kind::Object, &object)),
-        Err(source) => Err(Error::WriteStatus { name, source }),
-    }
+    called
+        .await
+        .map_err(|source| Error::WriteStatus { name, source })
 }
 
 /// The drains that ended between one status and the next.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -44,10 +44,9 @@ pub(super) fn channel() -> (Strays, Found) {
 }
 
 impl Strays {
-    /// Looks at one pod. Not before it is known what ReplicaSets there are.
+    /// Looks at one pod, which is not seen before it is known what ReplicaSets there are.
     pub(super) fn consider(&self, pod: &Pod, caches: &Caches) {
-        let is_known = caches.replica_sets.wait_until_ready().now_or_never();
-        if is_known.is_some() && may_be_stray(pod, caches) {
+        if may_be_stray(pod, caches) {
             // The receiver is gone only on shutdown.
             let _ = self.0.unbounded_send(ObjectRef::from_obj(pod));
         }

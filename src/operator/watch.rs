@@ -245,9 +245,7 @@ impl Follow {
         K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
     {
         if kind.name == PODS.name {
-            // Which pods are kept depends on whose they are. An error says that the watch has ended,
-            // which it does with the process alone.
-            let _ = self.caches.replica_sets.wait_until_ready().await;
+            self.adoption.begun().await;
         }
         let store = writer.as_reader();
         let mut stream = pin!(stream.default_backoff());
@@ -286,7 +284,7 @@ impl Follow {
     /// one that was deleted are the garbage collector's.
     fn note_replica_set(&self, event: &Event<ReplicaSet>, before: Option<&ReplicaSet>) {
         let set = match event {
-            Event::InitDone => return self.adoption.heed(&self.caches),
+            Event::InitDone => return self.adoption.begin(&self.caches),
             Event::Apply(set) | Event::Delete(set) => set,
             Event::Init | Event::InitApply(_) => return,
         };

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use super::budget::Budget;
 use super::conditions::{Conditions, Truth, summary};
 use super::drain::HEARING;
+use super::give_up::catches_up;
 use super::observation::{Observation, after};
 use super::plan::{Draft, Hold, Plan};
 use super::target::{Invalid, Target};
@@ -72,12 +73,19 @@ pub(super) fn report(
         let count = u32::try_from(status.terminating_replicas).unwrap_or(0);
         draft.holds.push(Hold::AwaitingTermination { count });
     }
+    let is_as_asked = is_as_asked(observation, target);
+    if draft.holds.is_empty() && !is_as_asked {
+        // A pod that its ReplicaSet is to delete already: what is missing is made when it is gone.
+        for revision in &observation.revisions {
+            catches_up(observation, revision, &mut draft);
+        }
+    }
     let is_complete = observation.updated().is_some()
         && status.updated_replicas == status.replicas
         && u32::try_from(status.available_replicas) == Ok(target.replicas)
         && status.replicas == status.available_replicas
         && status.terminating_replicas == 0
-        && is_as_asked(observation, target)
+        && is_as_asked
         && draft.drains.is_empty();
     let mut rollout = follow_rollout(observation, target, &status, &mut draft);
     if is_complete && rollout.completed.is_none() {

@@ -1,11 +1,13 @@
 //! Deployment's behaviour, as scenarios that run against `apps/v1` Deployment and against
 //! GracefulDeployment. Deployment is the oracle: a scenario that it fails is wrong.
 
+mod adoption;
 mod availability;
 mod bounds;
 mod drains;
 mod failing;
 mod history;
+mod object;
 mod ownership;
 mod paused;
 mod recreate;

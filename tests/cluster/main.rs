@@ -4,5 +4,11 @@
 mod behaviour;
 mod chart;
 mod crd;
+mod faults;
+#[path = "../fixtures/monitor.rs"]
+mod monitor;
+mod proxy;
 mod standin;
+#[path = "../fixtures/watcher.rs"]
+mod watcher;
 mod world;

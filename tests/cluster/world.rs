@@ -23,9 +23,11 @@ use serde_json::{Value, json};
 pub(crate) use self::arm::{Arm, Deployment, Graceful};
 pub(crate) use self::operator::Operator;
 pub(crate) use self::trail::{Now, Trail};
+pub(crate) use self::verbs::merge;
 pub(crate) use self::view::View;
 use crate::standin::orders::Manner;
 use crate::standin::{NODE_LABEL, node_group, stand_in};
+use crate::watcher::Watcher;
 
 /// For how long a scenario waits for something, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -39,11 +41,12 @@ pub(crate) struct World<A: Arm> {
     pub(crate) namespace: String,
     pub(crate) trail: Trail,
     pub(crate) operator: Option<Operator>,
+    pub(crate) watcher: Watcher,
     arm: PhantomData<A>,
 }
 
 /// Runs a scenario on one arm. The namespace goes with it, unless it failed: then it is kept, and what
-/// happened in it is printed.
+/// happened in it is printed. However it ended, what happened is held to the safety promises.
 pub(crate) fn run<A: Arm, F: Future<Output = ()>>(
     name: &str,
     scenario: impl FnOnce(World<A>) -> F,
@@ -61,11 +64,19 @@ pub(crate) fn run<A: Arm, F: Future<Output = ()>>(
     runtime.block_on(async {
         let world = World::<A>::new(name).await;
         let (trail, namespace) = (world.trail.clone(), world.namespace.clone());
+        let watcher = world.watcher.clone();
         let namespaces: Api<Namespace> = Api::all(world.client.clone());
         let outcome = AssertUnwindSafe(scenario(world)).catch_unwind().await;
-        if let Err(panic) = outcome {
+        let safety = watcher.judge().await;
+        if outcome.is_err() || safety.is_err() {
             println!("{namespace}: what happened\n{}", trail.text());
             println!("{namespace}: operator's log\n{}", Operator::log(&namespace));
+        }
+        if let Err(broken) = safety {
+            println!("{broken}");
+            assert!(outcome.is_err(), "promises broken in {namespace}");
+        }
+        if let Err(panic) = outcome {
             resume_unwind(panic);
         }
         let _ = namespaces
@@ -94,8 +105,10 @@ impl<A: Arm> World<A> {
             .await
             .expect("a namespace");
         let trail = Trail::start::<A>(&client, &namespace).await;
+        let watcher = Watcher::start(&client, &namespace).await;
         let world = Self {
             client,
+            watcher,
             operator: A::HAS_OPERATOR.then(|| Operator::start(&namespace)),
             namespace,
             trail,

@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod app;
+mod audit;
 mod cluster;
 mod figure;
 mod load;
@@ -24,5 +25,7 @@ mod exits;
 mod input;
 mod operator;
 mod revisions;
+mod role;
 mod rollout;
 mod soak;
+mod writes;

@@ -1,5 +1,7 @@
 //! Every way that a drain goes on or ends.
 
+mod drip;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +44,7 @@ fn idle_pod_is_drained_when_min_seconds_are_over() {
     assert_eq!(at(&nothing(), 5500), Verdict::Ended(Outcome::Drained));
 }
 
+/// R11: an agent that sees no traffic is not believed before the kubelet was told.
 #[test]
 fn min_seconds_count_from_the_first_refused_probe() {
     let times = Times {
@@ -110,6 +113,24 @@ fn arrivals_restart_the_quiet_time_for_arrivals_seconds_at_most() {
     );
     evidence.arrival = Some(31_000);
     assert_eq!(at(&[evidence], 31_100), Verdict::Ended(Outcome::Drained));
+}
+
+#[test]
+fn arrivals_that_no_longer_restart_the_quiet_time_are_counted() {
+    let mut late = Late::default();
+    let mut look = |arrivals, now| {
+        let [mut evidence] = nothing();
+        evidence.arrivals = arrivals;
+        late.count(&settings(), times(), &[evidence], now);
+        late.number
+    };
+    // Withdrawn at 0.5 s, and arrivalsSeconds is 30.
+    assert_eq!(look(7, 30_500), 0);
+    assert_eq!(look(9, 30_600), 2);
+    assert_eq!(look(9, 31_000), 2);
+    assert_eq!(look(10, 32_000), 3);
+    late.count(&settings(), times(), &[], 33_000);
+    assert_eq!(late.number, 3, "a look that failed says nothing of them");
 }
 
 #[test]
@@ -198,7 +219,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(5000))]
 
-    /// B65, R24.
+    /// B65, R24, R25: whatever comes and goes.
     #[test]
     fn drain_always_ends_by_its_deadline(
         evidence in proptest::collection::vec(evidence(), 0..3),

@@ -23,7 +23,19 @@ const AF_INET6: u8 = 10;
 /// the new kind (12) as well.
 const STATES: u32 = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11;
 
+const INET_DIAG_REQ_BYTECODE: u16 = 1;
+const JUMP: u8 = 1;
+const SOURCE_AT_LEAST: u8 = 2;
+const SOURCE_AT_MOST: u8 = 3;
+const PEER_AT_MOST: u8 = 5;
+
+/// Bytes of a program that test for one port: two comparisons and a jump to the end. The comparison for
+/// equality is shorter, and younger than kernels in use.
+const PORT_TEST: usize = 20;
+const LISTENER_TEST: usize = 8;
+
 const HEADER: usize = 16;
+const REQUEST: usize = 60;
 const MESSAGE: usize = 72;
 
 /// The answer is not laid out as the kernel's header files say.
@@ -45,12 +57,19 @@ pub enum Part {
     Refused(i32),
 }
 
-/// The question: `struct nlmsghdr`, then `struct inet_diag_req`.
+/// The question: `struct nlmsghdr`, `struct inet_diag_req`, and where ports are given the program by
+/// which the kernel leaves out connections whose local port is none of them. Listeners it shows always.
 #[must_use]
-pub fn request() -> Vec<u8> {
-    const LENGTH: u32 = 16 + 60;
-    let mut bytes = Vec::with_capacity(LENGTH as usize);
-    bytes.extend(LENGTH.to_ne_bytes());
+pub fn request(ports: &[u16]) -> Vec<u8> {
+    let program = if ports.is_empty() {
+        Vec::new()
+    } else {
+        filter(ports)
+    };
+    let attribute = if program.is_empty() { 0 } else { 4 };
+    let length = HEADER + REQUEST + attribute + program.len();
+    let mut bytes = Vec::with_capacity(length);
+    bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     bytes.extend(TCPDIAG_GETSOCK.to_ne_bytes());
     bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
     bytes.extend([0; 8]);
@@ -59,7 +78,42 @@ pub fn request() -> Vec<u8> {
     bytes.extend([0; 48]);
     bytes.extend(STATES.to_ne_bytes());
     bytes.extend([0; 4]);
+    if !program.is_empty() {
+        bytes.extend(short(attribute + program.len()).to_ne_bytes());
+        bytes.extend(INET_DIAG_REQ_BYTECODE.to_ne_bytes());
+        bytes.extend(program);
+    }
     bytes
+}
+
+/// A program for the kernel's `inet_diag_bc_run`: a list of `struct inet_diag_bc_op`, each with the
+/// distance to the next one to run, in bytes, if it holds and if it does not. To run to the end is to
+/// show the socket, to run past it is not to. The kernel takes a program only where each distance leads
+/// to an operation that is reached by what holds alone, hence the jumps.
+fn filter(ports: &[u16]) -> Vec<u8> {
+    let operation = |code: u8, yes: u8, no: usize| {
+        let [low, high] = short(no).to_ne_bytes();
+        [code, yes, low, high]
+    };
+    let operand = |port: u16| operation(0, 0, port.into());
+    let mut program = Vec::with_capacity(ports.len() * PORT_TEST + LISTENER_TEST);
+    for (at, port) in ports.iter().enumerate() {
+        let left = (ports.len() - at - 1) * PORT_TEST + LISTENER_TEST;
+        program.extend(operation(SOURCE_AT_LEAST, 8, PORT_TEST));
+        program.extend(operand(*port));
+        program.extend(operation(SOURCE_AT_MOST, 8, PORT_TEST - 8));
+        program.extend(operand(*port));
+        program.extend(operation(JUMP, 4, 4 + left));
+    }
+    // A listener has no peer, so the port of its peer is zero.
+    program.extend(operation(PEER_AT_MOST, 8, LISTENER_TEST + 4));
+    program.extend(operand(0));
+    program
+}
+
+/// The kernel's lengths and distances of 16 bits. [`super::MOST_PORTS`] keeps them far below.
+fn short(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
 }
 
 /// Shows every socket in one datagram of the answer to `see`.
@@ -262,8 +316,49 @@ mod tests {
         }
     }
 
+    /// What the kernel makes of a program (`inet_diag_bc_run`).
+    fn shows(program: &[u8], local: u16, peer: u16) -> bool {
+        let mut left = i32::try_from(program.len()).unwrap();
+        while left > 0 {
+            let at = program.len() - usize::try_from(left).unwrap();
+            let no = u16::from_ne_bytes([program[at + 2], program[at + 3]]);
+            let operand = || u16::from_ne_bytes([program[at + 6], program[at + 7]]);
+            let holds = match program[at] {
+                SOURCE_AT_LEAST => local >= operand(),
+                SOURCE_AT_MOST => local <= operand(),
+                PEER_AT_MOST => peer <= operand(),
+                _ => false,
+            };
+            left -= if holds {
+                i32::from(program[at + 1])
+            } else {
+                i32::from(no)
+            };
+        }
+        left == 0
+    }
+
+    #[test]
+    fn question_without_ports_has_no_program() {
+        assert_eq!(request(&[]).len(), HEADER + REQUEST);
+    }
+
     proptest! {
         /// T12.
+        #[test]
+        fn filter_shows_listeners_and_its_ports_alone(
+            ports in proptest::collection::vec(1_u16.., 1..64),
+            other in 1_u16..,
+            peer in 1_u16..,
+        ) {
+            let program = filter(&ports);
+            for port in &ports {
+                prop_assert!(shows(&program, *port, peer));
+            }
+            prop_assert_eq!(shows(&program, other, peer), ports.contains(&other));
+            prop_assert!(shows(&program, other, 0));
+        }
+
         #[test]
         fn no_bytes_break_the_parser(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = sockets(&bytes);

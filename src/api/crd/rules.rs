@@ -216,6 +216,11 @@ const RULES: &[Rule] = &[
         "size(self) == 0",
         say::EPHEMERAL_CONTAINERS,
     ),
+    rule(
+        "spec.template.spec.containers",
+        "size(self) > 0",
+        say::NO_CONTAINER,
+    ),
     rule("spec.template.spec", SLEEP_WITHIN_GRACE, say::SLEEP)
         .about(".terminationGracePeriodSeconds"),
     rule(

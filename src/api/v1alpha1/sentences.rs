@@ -45,6 +45,7 @@ pub(crate) const ACTIVE_DEADLINE: &str = "activeDeadlineSeconds must be left out
      in service; use a Job for pods that end";
 pub(crate) const EPHEMERAL_CONTAINERS: &str = "ephemeralContainers must be left out: they are added \
      to running pods by kubectl debug";
+pub(crate) const NO_CONTAINER: &str = "a pod needs a container: list at least one";
 pub(crate) const SLEEP: &str = "a preStop sleep must be below terminationGracePeriodSeconds: raise \
      the grace period, or leave it out, and it is computed";
 pub(crate) const RESERVED_CONTAINER: &str =

@@ -1,7 +1,7 @@
 //! The bodies of the calls: what is written, and by which guard. Pure.
 //!
-//! Every patch is a merge patch with the UID and the version of what was seen: the API server answers
-//! with a conflict where either differs.
+//! Every patch is a merge patch with the UID of what was seen, and with its version where the patch rests
+//! on more: the API server answers with a conflict where either differs.
 
 mod adopt;
 
@@ -21,6 +21,7 @@ use crate::api::{
 };
 use crate::inject::Injected;
 use crate::observe::inherited;
+use crate::operator::echo::Told;
 use crate::rollout::ObjectRef;
 
 /// A patch of what was seen, and of nothing else.
@@ -53,7 +54,8 @@ pub(super) fn request_drain(seen: &ObjectRef, pod: &Pod, request: &DrainRequest)
 
 pub(in crate::operator) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timestamp) -> Value {
     let kept = pod.annotations().get(USER_DELETION_COST);
-    let mut annotations = json!({DRAIN: null, USER_DELETION_COST: null, CANCELLED: now});
+    let told = json!(Told::now(pod, now)).to_string();
+    let mut annotations = json!({DRAIN: null, USER_DELETION_COST: null, CANCELLED: told});
     if let (Some(kept), Some(annotations)) = (kept, annotations.as_object_mut()) {
         let cost = if kept.is_empty() {
             Value::Null
@@ -66,7 +68,13 @@ pub(in crate::operator) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timest
     guarded(seen, patch)
 }
 
+/// Of a pod whose user's cost is in keeping nothing is written but ours, whatever else has changed of
+/// it: its agent has just ended, and the kubelet says so in several steps.
 pub(super) fn set_deletion_cost(seen: &ObjectRef, pod: &Pod) -> Value {
+    if pod.annotations().contains_key(USER_DELETION_COST) {
+        let annotations = json!({DELETION_COST: COST_NEXT.to_string()});
+        return json!({"metadata": {"uid": seen.uid, "annotations": annotations}});
+    }
     let patch = json!({"metadata": {"annotations": {
         DELETION_COST: COST_NEXT.to_string(),
         USER_DELETION_COST: users_cost(pod),
@@ -302,7 +310,8 @@ mod tests {
         assert_eq!(annotations[DELETION_COST], "-2147483000");
         let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: "5"}));
         let patch = set_deletion_cost(&seen(), &draining);
-        assert_eq!(patch["metadata"]["annotations"][USER_DELETION_COST], "5");
+        let expected = json!({DELETION_COST: COST_NEXT.to_string()});
+        assert_eq!(patch["metadata"]["annotations"], expected);
         let patch = cancel_drain(&seen(), &draining, Timestamp::UNIX_EPOCH);
         assert_eq!(patch["metadata"]["annotations"][DELETION_COST], "5");
     }
@@ -320,6 +329,14 @@ mod tests {
     }
 
     /// R29.
+    #[test]
+    fn a_draining_pod_is_made_the_next_victim_whatever_else_changed_of_it() {
+        let draining = pod(&json!({DELETION_COST: "-2147483000", USER_DELETION_COST: ""}));
+        let patch = set_deletion_cost(&seen(), &draining);
+        assert_eq!(patch["metadata"]["uid"], "u");
+        assert_eq!(patch["metadata"].get("resourceVersion"), None);
+    }
+
     #[test]
     fn a_cost_that_was_never_ours_stays() {
         let patch = cancel_drain(

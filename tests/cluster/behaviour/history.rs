@@ -13,8 +13,7 @@ scenarios! { both:
     history_beyond_the_limit_is_deleted,
     no_history_leaves_one_replica_set,
     replica_set_carries_annotations_and_the_hash,
-    taken_name_is_counted_and_passed_by;
-    deployment:
+    taken_name_is_counted_and_passed_by,
     changed_annotation_is_handed_down,
 }
 

@@ -14,8 +14,7 @@ use crate::world::{Arm, Now, WEB, World};
 
 scenarios! { both:
     deletion_in_the_background_takes_everything_along,
-    deletion_in_the_foreground_takes_everything_along;
-    deployment:
+    deletion_in_the_foreground_takes_everything_along,
     orphaned_pods_serve_on_and_a_new_object_adopts_them,
     replica_set_without_a_controller_is_adopted_and_other_owners_are_kept,
     replica_set_is_released_and_adopted_by_its_labels,
@@ -132,9 +131,12 @@ async fn replica_set_is_released_and_adopted_by_its_labels<A: Arm>(world: World<
             owner_of_first(now).is_none() && now.replica_sets.len() == 2
         })
         .await;
-    let view = world.complete().await;
-    assert_eq!(view.collisions, 1);
-    assert_eq!(serving(&world.trail.now()), 2);
+    world
+        .until_status("one collision is counted", |view| {
+            view.collisions == 1 && view.is_complete()
+        })
+        .await;
+    world.until("both serve", |now| serving(now) == 2).await;
     world.patch_other::<ReplicaSet>(&first, label(WEB)).await;
     world
         .until("it is adopted again", |now| {

@@ -16,8 +16,7 @@ scenarios! { both:
     each_number_of_replicas_is_reached_and_observed,
     edit_that_needs_no_pod_is_observed,
     scaling_in_the_middle_of_a_rollout_stays_within_bounds,
-    scaling_down_in_the_middle_of_a_rollout_stays_within_bounds;
-    deployment:
+    scaling_down_in_the_middle_of_a_rollout_stays_within_bounds,
     blocked_rollout_is_scaled_by_share,
 }
 

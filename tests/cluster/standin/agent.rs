@@ -153,6 +153,7 @@ fn receipt(pod: &Pod, epoch: String, is_drained: bool) -> String {
         connections_at_start: 1,
         connections_at_end: 0,
         busy: u32::from(!is_drained),
+        late_arrivals: 0,
         last: Some("connections".into()),
         measured_by: MeasuredBy::SockDiag,
     };

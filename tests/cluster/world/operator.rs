@@ -2,7 +2,7 @@
 //! this process however that ends.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// An operator that watches one namespace.
@@ -13,12 +13,24 @@ pub(crate) struct Operator {
 impl Operator {
     /// Starts one; what an earlier one of the namespace logged stays.
     pub(crate) fn start(namespace: &str) -> Self {
+        Self::spawn(namespace, |_| {})
+    }
+
+    /// Starts one that reaches the API server by another kubeconfig than the tests'.
+    pub(crate) fn start_through(namespace: &str, kubeconfig: &Path) -> Self {
+        Self::spawn(namespace, |command| {
+            command.env("KUBECONFIG", kubeconfig);
+        })
+    }
+
+    fn spawn(namespace: &str, arrange: impl FnOnce(&mut Command)) -> Self {
         let log = File::options()
             .create(true)
             .append(true)
             .open(log(namespace))
             .expect("the operator's log");
-        let process = Command::new("setpriv")
+        let mut command = Command::new("setpriv");
+        command
             // A test that is aborted does not leave it behind: the kernel ends it with this thread.
             .args(["--pdeathsig", "KILL", "--"])
             .arg(env!("CARGO_BIN_EXE_graceful-operator"))
@@ -35,10 +47,15 @@ impl Operator {
             )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the operator starts");
+            .stderr(log);
+        arrange(&mut command);
+        let process = command.spawn().expect("the operator starts");
         Self { process }
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Ends it at once, as the kernel would.

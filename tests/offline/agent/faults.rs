@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::pod::{Pod, SETTINGS};
@@ -67,6 +68,29 @@ fn finished_drain_without_receipt_does_not_exist() {
     fs::remove_dir(&message).unwrap();
     assert!(agent.end().success());
     assert_eq!(pod.receipt().unwrap().outcome, Outcome::Drained);
+}
+
+/// R14: what nobody reads cannot shorten a drain by jumping. Times within the process are `Instant`s,
+/// and a restarted agent goes by the time since boot.
+#[test]
+fn time_of_day_is_asked_by_nobody_in_the_agent() {
+    let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/agent")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            for clock in ["SystemTime", "Timestamp::now", "Realtime", "Zoned::now"] {
+                assert!(!text.contains(clock), "{} uses {clock}", path.display());
+            }
+            files += 1;
+        }
+    }
+    assert!(files > 20, "{files} files of the agent were read");
 }
 
 /// T5: an epoch that has been drained, cancelled and comes again is not answered from memory.

@@ -158,6 +158,31 @@ fn text_table_tells_the_same_connections() {
 }
 
 #[test]
+fn narrowed_table_shows_listeners_and_the_asked_ports_alone() {
+    let mut rig = Rig::new();
+    let (client, _server) = rig.connect();
+    let outbound = client.local_addr().unwrap().port();
+    let inbound = rig.port;
+    // Sockets at the inbound port, its listener among them, and at the outbound one.
+    let mut count = |ports: Vec<u16>| {
+        let mut seen = (0, 0);
+        rig.table.narrow(&ports.into_iter().collect());
+        let mut see = |reading: Reading| {
+            let port = reading.local.port();
+            seen.0 += u32::from(port == inbound);
+            seen.1 += u32::from(port == outbound);
+        };
+        rig.table.read(&mut see).unwrap();
+        seen
+    };
+    assert_eq!(count(vec![]), (2, 1));
+    assert_eq!(count(vec![inbound]), (2, 0));
+    assert_eq!(count(vec![1, 2, inbound, outbound, 65535]), (2, 1));
+    assert_eq!(count(vec![1]), (1, 0));
+    assert_eq!(count((1..=1000).collect()), (2, 1), "too many are none");
+}
+
+#[test]
 fn dual_stack_listener_shows_ipv4_clients() {
     let Ok(listener) = TcpListener::bind("[::]:0") else {
         return;

@@ -289,3 +289,22 @@ fn pod_that_hangs_in_its_deletion_does_not_hide_that_nothing_goes_on() {
     seen.now = at(2000);
     assert!(stuck(&seen));
 }
+
+#[test]
+fn pod_that_its_replica_set_deletes_already_is_waited_for() {
+    let mut seen = observation(target(), at(100));
+    let mut own = revision("new", 1, 3);
+    own.counted = 4;
+    own.counted_ready = 4;
+    own.settled = false;
+    seen.revisions = vec![own];
+    seen.pods = (0..4)
+        .map(|i| pod(&format!("new-{i}")).of("new").ready(0))
+        .collect();
+    let outcome = plan(&seen);
+    let behind = Hold::ReplicaSetBehind {
+        replica_set: "new".into(),
+    };
+    assert_eq!(outcome.holds, [behind]);
+    assert!(outcome.actions.is_empty(), "{:?}", outcome.actions);
+}

@@ -266,6 +266,7 @@ fn equip(
         busy: 1,
         last: None,
         measured_by: MeasuredBy::SockDiag,
+        late_arrivals: 0,
     });
 }
 

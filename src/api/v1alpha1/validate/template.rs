@@ -61,6 +61,11 @@ fn pod(template: &Template<'_>, problems: &mut Problems) {
         "spec.template.spec.ephemeralContainers",
         say::EPHEMERAL_CONTAINERS,
     );
+    problems.refuse_if(
+        template.list("containers").next().is_none(),
+        "spec.template.spec.containers",
+        say::NO_CONTAINER,
+    );
     let grace = template
         .field("terminationGracePeriodSeconds")
         .and_then(Value::as_i64);

@@ -136,6 +136,7 @@ impl World {
             busy: 0,
             last: None,
             measured_by: MeasuredBy::SockDiag,
+            late_arrivals: 0,
         };
         let now = self.time();
         self.touch(uid, |body| {
