@@ -87,6 +87,17 @@ fn pods_in_service_are_withdrawn_down_to_the_minimum() {
     assert!(plan.holds.contains(&hold), "{:?}", plan.holds);
 }
 
+/// R28: those that are still to be made could be spared, but do not serve.
+#[test]
+fn pods_that_are_not_made_yet_are_no_reason_to_withdraw_more() {
+    let seen = observation(bounds(0, 2), at(100));
+    let seen = with(seen, "old", 1, ready("old", 4));
+    let mut seen = with(seen, "new", 2, vec![]);
+    seen.revisions[0].replicas = 6;
+    seen.revisions[0].settled = false;
+    assert_eq!(begun(&seen, &plan(&seen)).len(), 2);
+}
+
 /// R28.
 #[test]
 fn no_more_pods_drain_than_may() {
