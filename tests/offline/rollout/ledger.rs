@@ -141,6 +141,19 @@ fn pods_that_are_not_made_yet_go_before_any_that_is() {
     assert_eq!(begun(&seen, &plan), []);
 }
 
+/// B57: whoever wants a certain pod to go says so by its deletion cost.
+#[test]
+fn pod_of_the_lowest_deletion_cost_goes_at_the_next_scale_down() {
+    let mut wanted = target();
+    wanted.replicas = 3;
+    let mut pods = ready("new", 4);
+    pods[2].deletion_cost = -5;
+    let seen = with(observation(wanted, at(100)), "new", 2, pods);
+    let drains = plan(&seen).status.expect("a status").drains;
+    let names: Vec<_> = drains.iter().map(|drain| drain.pod.as_str()).collect();
+    assert_eq!(names, ["new-2"]);
+}
+
 /// B02.
 #[test]
 fn recreate_has_no_old_pod_made() {
