@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::Selector;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::DRAINING;
 use crate::api::v1alpha1::{
@@ -58,6 +58,7 @@ pub(super) fn parse(spec: &GracefulDeploymentSpec) -> Result<Target, Invalid> {
         drain_timeout: seconds(spec.drain.timeout_seconds),
         drain_min: seconds(spec.drain.min_seconds),
         drain_settings,
+        unconfirmed: unconfirmed(spec),
         scale_selector: scale_selector(&spec.selector)?,
     })
 }
@@ -101,6 +102,51 @@ fn scale_selector(selector: &LabelSelector) -> Result<String, Invalid> {
     Ok(format!("{parsed},!{DRAINING}"))
 }
 
+/// The agent waits for minSeconds and nothing else: worth a word, because it looks like a drain.
+fn unconfirmed(spec: &GracefulDeploymentSpec) -> Option<String> {
+    let network = spec.template.pointer("/spec/hostNetwork");
+    let is_on_host = network.and_then(Value::as_bool) == Some(true);
+    let why = match &spec.drain.confirm {
+        Some(all) if all.is_empty() => "spec.drain.confirm is empty",
+        None if is_on_host => {
+            "a pod on the host's network sees the node's connections and not its own, and \
+             spec.drain.confirm names nothing else"
+        }
+        _ => return None,
+    };
+    let seconds = spec.drain.min_seconds;
+    Some(format!(
+        "nothing confirms that a pod's work is over: {why}; each drain lasts minSeconds ({seconds} s)"
+    ))
+}
+
 fn seconds(number: i32) -> Duration {
     Duration::from_secs(u64::from(super::to_count(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(drain: &Value, is_on_host: bool) -> Option<String> {
+        let spec = serde_json::from_value(json!({
+            "selector": {}, "template": {"spec": {"hostNetwork": is_on_host}}, "drain": drain,
+        }));
+        unconfirmed(&spec.unwrap())
+    }
+
+    #[test]
+    fn drains_that_nothing_confirms_are_named() {
+        assert_eq!(why(&json!({}), false), None);
+        assert_eq!(why(&json!({"confirm": [{"connections": {}}]}), false), None);
+        let http = json!({"confirm": [{"httpGet": {"port": 9000, "path": "/idle"}}]});
+        assert_eq!(why(&http, true), None);
+        let empty = why(&json!({"confirm": [], "minSeconds": 7}), false).unwrap();
+        assert!(
+            empty.contains("spec.drain.confirm is empty") && empty.contains("7 s"),
+            "{empty}"
+        );
+        let on_host = why(&json!({}), true).unwrap();
+        assert!(on_host.contains("host's network"), "{on_host}");
+    }
 }
