@@ -28,5 +28,4 @@ mod revisions;
 mod role;
 mod rollout;
 mod soak;
-
 mod writes;

@@ -87,6 +87,17 @@ fn pods_in_service_are_withdrawn_down_to_the_minimum() {
     assert!(plan.holds.contains(&hold), "{:?}", plan.holds);
 }
 
+/// R28: those that are still to be made could be spared, but do not serve.
+#[test]
+fn pods_that_are_not_made_yet_are_no_reason_to_withdraw_more() {
+    let seen = observation(bounds(0, 2), at(100));
+    let seen = with(seen, "old", 1, ready("old", 4));
+    let mut seen = with(seen, "new", 2, vec![]);
+    seen.revisions[0].replicas = 6;
+    seen.revisions[0].settled = false;
+    assert_eq!(begun(&seen, &plan(&seen)).len(), 2);
+}
+
 /// R28.
 #[test]
 fn no_more_pods_drain_than_may() {
@@ -128,6 +139,19 @@ fn pods_that_are_not_made_yet_go_before_any_that_is() {
     let plan = plan(&seen);
     assert_eq!(scales(&plan), [("new", 4)]);
     assert_eq!(begun(&seen, &plan), []);
+}
+
+/// B57: whoever wants a certain pod to go says so by its deletion cost.
+#[test]
+fn pod_of_the_lowest_deletion_cost_goes_at_the_next_scale_down() {
+    let mut wanted = target();
+    wanted.replicas = 3;
+    let mut pods = ready("new", 4);
+    pods[2].deletion_cost = -5;
+    let seen = with(observation(wanted, at(100)), "new", 2, pods);
+    let drains = plan(&seen).status.expect("a status").drains;
+    let names: Vec<_> = drains.iter().map(|drain| drain.pod.as_str()).collect();
+    assert_eq!(names, ["new-2"]);
 }
 
 /// B02.

@@ -1,5 +1,7 @@
 //! How long rollouts take against the bound of what is possible, and how many writes they cost.
 
+use std::collections::BTreeMap;
+
 use crate::cases::is_short;
 
 use super::scenarios::running;
@@ -113,4 +115,29 @@ fn writes_stay_within_four_a_pod_and_four_a_wave() {
             );
         }
     }
+}
+
+/// R31: seen twenty times a second.
+#[test]
+fn revisions_grow_and_shrink_without_a_step_back() {
+    let mut world = running(|target| {
+        (target.replicas, target.max_surge, target.max_unavailable) = (10, 3, 2);
+    });
+    world.apply("v2");
+    let mut sizes: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for _ in 0..6000 {
+        world.run_for(50);
+        for set in &world.sets {
+            sizes
+                .entry(set.name.clone())
+                .or_default()
+                .push(set.replicas);
+        }
+    }
+    assert!(sizes["v1"].is_sorted_by(|a, b| a >= b), "{:?}", sizes["v1"]);
+    assert!(sizes["v2"].is_sorted(), "{:?}", sizes["v2"]);
+    assert_eq!(
+        (sizes["v1"].last(), sizes["v2"].last()),
+        (Some(&0), Some(&10))
+    );
 }

@@ -177,6 +177,19 @@ fn scale_down_in_the_middle_ends_at_the_new_size() {
     assert_eq!((world.pods("v1").len(), world.pods("v2").len()), (0, 3));
 }
 
+/// B23, B41, R18: nothing is seen between the two; the least that serves is that of the smaller number.
+#[test]
+fn size_and_template_change_in_one_edit() {
+    for (from, to) in [(4, 6), (6, 3)] {
+        let mut world = running(|target| target.replicas = from);
+        world.edit(|target| target.replicas = to);
+        world.apply("v2");
+        world.settle();
+        let left = (world.pods("v1").len(), world.pods("v2").len());
+        assert_eq!(left, (0, to as usize));
+    }
+}
+
 /// B58.
 #[test]
 fn scale_down_drains_and_scale_up_takes_back() {
