@@ -288,9 +288,16 @@ fn a_write_without_its_precondition_is_seen() {
     assert_eq!(ours("delete", json!({"preconditions": uid})), 0);
     assert_eq!(ours("delete", json!({})), 1);
     assert_eq!(ours("deletecollection", json!({})), 1);
+    assert_eq!(ours("patch", json!({"metadata": uid})), 0);
+    assert_eq!(ours("patch", json!({})), 1);
     for verb in ["patch", "update"] {
-        assert_eq!(ours(verb, both.clone()), 0);
-        assert_eq!(ours(verb, json!({"metadata": uid})), 1);
+        let scale = |metadata: &Value| {
+            let mut scale = call("graceful-operator", verb, metadata.clone());
+            scale.resource = "replicasets".into();
+            unguarded(&[scale]).len()
+        };
+        assert_eq!(scale(&both), 0);
+        assert_eq!(scale(&json!({"metadata": uid})), 1);
     }
     assert_eq!(ours("create", json!({})), 0);
     let others = call("kubectl/v1.36", "delete", json!({}));
