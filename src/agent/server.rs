@@ -42,7 +42,7 @@ pub struct Shared {
     pub kubelet: Option<IpAddr>,
     /// Connections accepted.
     pub accepted: u32,
-    /// Wakes the agent where a readiness probe has told it something new.
+    /// Wakes the agent when a readiness probe has been told.
     pub woken: Rc<Notify>,
 }
 
@@ -117,10 +117,10 @@ fn respond(
     let is_probe = agent.is_some_and(|name| name.as_bytes().starts_with(b"kube-probe/"));
     let (status, kind, body) = answer(request.method(), request.uri().path(), shared);
     if is_probe && request.uri().path() == "/readyz" {
-        let before = (shared.kubelet, shared.told);
         shared.kubelet = Some(peer);
-        shared.told |= status == StatusCode::SERVICE_UNAVAILABLE;
-        if before != (shared.kubelet, shared.told) {
+        // Once for each drain: nobody can keep the agent awake by asking.
+        if status == StatusCode::SERVICE_UNAVAILABLE && !shared.told {
+            shared.told = true;
             shared.woken.notify_one();
         }
     }

@@ -65,6 +65,8 @@ reasons! {
     DrainedPodDeleted,
     /// A drain was cancelled; the pod is wanted again.
     DrainCancelled,
+    /// Nothing confirms that a pod's work is over: drains last minSeconds, whatever the pod does.
+    DrainUnconfirmed,
     /// A rollout began.
     RolloutStarted,
     /// A rollout is complete.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::Selector;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::DRAINING;
 use crate::api::v1alpha1::{
@@ -58,6 +58,7 @@ pub(super) fn parse(spec: &GracefulDeploymentSpec) -> Result<Target, Invalid> {
         drain_timeout: seconds(spec.drain.timeout_seconds),
         drain_min: seconds(spec.drain.min_seconds),
         drain_settings,
+        unconfirmed: unconfirmed(spec),
         scale_selector: scale_selector(&spec.selector)?,
     })
 }
@@ -99,6 +100,24 @@ fn scale_selector(selector: &LabelSelector) -> Result<String, Invalid> {
         .try_into()
         .map_err(|error| Invalid(vec![format!("spec.selector cannot be read: {error}")]))?;
     Ok(format!("{parsed},!{DRAINING}"))
+}
+
+/// The agent waits for minSeconds and nothing else: worth a word, because it looks like a drain.
+fn unconfirmed(spec: &GracefulDeploymentSpec) -> Option<String> {
+    let network = spec.template.pointer("/spec/hostNetwork");
+    let is_on_host = network.and_then(Value::as_bool) == Some(true);
+    let why = match &spec.drain.confirm {
+        Some(all) if all.is_empty() => "spec.drain.confirm is empty",
+        None if is_on_host => {
+            "a pod on the host's network sees the node's connections and not its own, and \
+             spec.drain.confirm names nothing else"
+        }
+        _ => return None,
+    };
+    let seconds = spec.drain.min_seconds;
+    Some(format!(
+        "nothing confirms that a pod's work is over: {why}; each drain lasts minSeconds ({seconds} s)"
+    ))
 }
 
 fn seconds(number: i32) -> Duration {

@@ -133,9 +133,18 @@ fn is_done(observation: &Observation, target: &Target, pod: &Pod, draft: &mut Dr
 
 fn retire(pod: &Pod, draft: &mut Draft) {
     let now = MicroTime(draft.now);
-    if let Some(drain) = draft.drains.iter_mut().find(|drain| drain.uid == pod.uid) {
-        drain.retired = Some(now);
+    let Some(drain) = draft.drains.iter_mut().find(|drain| drain.uid == pod.uid) else {
+        return;
+    };
+    drain.retired = Some(now);
+    // It drains in its preStop hook, and nobody hears how that ends. One that serves nobody has nothing
+    // to lose.
+    if drain.way == DrainWay::Termination && drain.outcome.is_none() && pod.is_ready() {
+        draft.tally.forced += 1;
     }
+    let took = draft.now.duration_since(drain.since.0).as_secs();
+    let took = i32::try_from(took).unwrap_or(i32::MAX);
+    draft.tally.longest = draft.tally.longest.max(took);
 }
 
 /// Since when the pod is given up, as it was written: with the end of its drain.

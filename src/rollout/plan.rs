@@ -76,7 +76,7 @@ pub enum Action {
         /// The ReplicaSet.
         replica_set: ObjectRef,
     },
-    /// Asks a ReplicaSet for another number of pods.
+    /// Asks a ReplicaSet for another number of pods. For more or as many, what it is sized for is noted.
     ScaleReplicaSet {
         /// The ReplicaSet.
         replica_set: ObjectRef,
@@ -234,6 +234,8 @@ pub(super) struct Tally {
     pub(super) drained: i32,
     pub(super) forced: i32,
     pub(super) connections_cut: i32,
+    /// Of the drains that ended, the longest, in seconds.
+    pub(super) longest: i32,
 }
 
 impl Draft {

@@ -90,6 +90,8 @@ pub(super) fn report(
     let mut rollout = follow_rollout(observation, target, &status, &mut draft);
     if is_complete && rollout.completed.is_none() {
         rollout.completed = Some(MicroTime(observation.now));
+        let took = observation.now.duration_since(rollout.started.0).as_secs();
+        rollout.duration_seconds = Some(i32::try_from(took).unwrap_or(i32::MAX));
         let message = format!(
             "{} is complete; pods drained: {}, forced: {}, connections cut: {}",
             rollout.revision, rollout.drained, rollout.forced, rollout.connections_cut
@@ -210,6 +212,9 @@ fn follow_rollout(
         _ => {
             let message = format!("rollout of {} begins", observation.wanted.name);
             draft.tell(false, Reason::RolloutStarted, message);
+            if let Some(why) = &target.unconfirmed {
+                draft.tell(true, Reason::DrainUnconfirmed, why.clone());
+            }
             RolloutRecord {
                 revision: observation.wanted.name.clone(),
                 started: now.clone(),
@@ -218,6 +223,8 @@ fn follow_rollout(
                 drained: 0,
                 forced: 0,
                 connections_cut: 0,
+                duration_seconds: None,
+                longest_drain_seconds: 0,
             }
         }
     };
@@ -240,6 +247,7 @@ fn follow_rollout(
     rollout.connections_cut = rollout
         .connections_cut
         .saturating_add(draft.tally.connections_cut);
+    rollout.longest_drain_seconds = rollout.longest_drain_seconds.max(draft.tally.longest);
     rollout
 }
 

@@ -7,6 +7,7 @@ mod bounds;
 mod drains;
 mod failing;
 mod history;
+mod iterative;
 mod object;
 mod ownership;
 mod paused;

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Api;
+use kube::api::ListParams;
 use serde_json::json;
 
 use graceful::api::v1alpha1::GracefulDeployment;
@@ -93,8 +95,8 @@ async fn granted(world: &World) -> BTreeSet<Use> {
     granted
 }
 
-/// Makes the operator do each thing that it can: make, record, drain, scale, refresh, delete what is
-/// beyond the history, and delete a pod by name.
+/// Makes the operator do each thing that it can: make, record, adopt, refresh, drain, scale, delete a pod
+/// by name, and delete what is beyond the history.
 async fn use_everything(world: &World) {
     let app = App::graceful("app")
         .replicas(2)
@@ -102,73 +104,94 @@ async fn use_everything(world: &World) {
     world.create::<GracefulDeployment>(app.object()).await;
     world.create::<Service>(app.service()).await;
     world.complete("app", SOON).await;
-    // What is injected changes, and no pod is replaced for it.
+    adopt(world).await;
+    refresh(world).await;
+    delete_by_name(world, &app).await;
+    let fast = json!({"spec": {"minReadySeconds": 0, "drain": {"minSeconds": 0}}});
+    world.patch::<GracefulDeployment>("app", fast).await;
+    world.complete("app", SOON).await;
+    until_one_set(world).await;
+}
+
+/// A ReplicaSet without pods and without a controller, beyond the history once it is adopted.
+async fn adopt(world: &World) {
+    let labels = json!({"app": "app", "orphan": "1"});
+    world
+        .create::<ReplicaSet>(json!({
+            "metadata": {"name": "orphan", "labels": labels},
+            "spec": {
+                "replicas": 0,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "app", "image": "none"}]},
+                },
+            },
+        }))
+        .await;
+    until_one_set(world).await;
+}
+
+async fn until_one_set(world: &World) {
+    world
+        .until("other ReplicaSets are deleted", SOON, async || {
+            let sets = world.api::<ReplicaSet>().list(&ListParams::default()).await;
+            match sets.expect("ReplicaSets").items.len() {
+                1 => Ok(()),
+                sets => Err(format!("{sets} ReplicaSets")),
+            }
+        })
+        .await;
+}
+
+/// What is injected changes, and no pod is replaced for it.
+async fn refresh(world: &World) {
     let shutdown = json!({"spec": {"shutdown": {"timeoutSeconds": 6}}});
     world.patch::<GracefulDeployment>("app", shutdown).await;
     world
         .until("the ReplicaSet is refreshed", SOON, async || {
             let status = world.graceful("app").await.status.unwrap_or_default();
-            if status.outdated_replicas == 2 {
-                Ok(())
-            } else {
-                Err(format!("{} outdated", status.outdated_replicas))
+            match status.outdated_replicas {
+                2 => Ok(()),
+                outdated => Err(format!("{outdated} outdated")),
             }
         })
         .await;
-    // The first pod drains for long; beside it the second is to be deleted while it is ready, and a
-    // ReplicaSet takes a pod that is not ready first.
+}
+
+/// The first pod drains for long; beside it the second is to be deleted while it is ready, and a
+/// ReplicaSet takes a pod that is not ready first.
+async fn delete_by_name(world: &World, app: &App) {
     let slow = json!({"spec": {"minReadySeconds": 10, "drain": {"minSeconds": 120}}});
     world.patch::<GracefulDeployment>("app", slow).await;
     world.complete("app", SOON).await;
+    let change = app.change(2);
+    world.patch::<GracefulDeployment>("app", change).await;
+    let drains = async || {
+        let object = world.graceful("app").await;
+        object.status.unwrap_or_default().drains
+    };
     world
-        .patch::<GracefulDeployment>("app", app.change(2))
-        .await;
-    world
-        .until("the first pod is asked to drain", SOON, async || {
-            let drains = world
-                .graceful("app")
-                .await
-                .status
-                .unwrap_or_default()
-                .drains;
-            if drains.len() == 1 {
-                Ok(())
-            } else {
-                Err(format!("{drains:?}"))
-            }
-        })
+        .until(
+            "the first pod is asked to drain",
+            SOON,
+            async || match drains().await {
+                drains if drains.len() == 1 => Ok(()),
+                drains => Err(format!("{drains:?}")),
+            },
+        )
         .await;
     let other_way = json!({"spec": {"drain": {"withdraw": "Termination"}}});
     world.patch::<GracefulDeployment>("app", other_way).await;
     world
         .until("a pod is deleted by name", SOON, async || {
-            let drains = world
-                .graceful("app")
-                .await
-                .status
-                .unwrap_or_default()
-                .drains;
             let requests = Audit::of_cluster().since(None);
             let is_deleted = requests.iter().any(|request| {
                 request.is_operators() && request.verb == "delete" && request.resource() == "pods"
             });
-            is_deleted
-                .then_some(())
-                .ok_or_else(|| format!("{drains:?}"))
-        })
-        .await;
-    let fast = json!({"spec": {"drain": {"minSeconds": 0}}});
-    world.patch::<GracefulDeployment>("app", fast).await;
-    world.complete("app", SOON).await;
-    world
-        .until("the old ReplicaSet is deleted", SOON, async || {
-            let sets: Api<k8s_openapi::api::apps::v1::ReplicaSet> = world.api();
-            let sets = sets.list(&kube::api::ListParams::default()).await;
-            let sets = sets.expect("ReplicaSets").items.len();
-            if sets == 1 {
-                Ok(())
-            } else {
-                Err(format!("{sets} ReplicaSets"))
+            match drains().await {
+                _ if is_deleted => Ok(()),
+                drains => Err(format!("{drains:?}")),
             }
         })
         .await;

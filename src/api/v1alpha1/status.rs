@@ -159,10 +159,17 @@ pub struct RolloutRecord {
     /// Pods that left with their work done.
     #[serde(default)]
     pub drained: i32,
-    /// Pods that left at their deadline or undrained.
+    /// Pods that left at their deadline, or that were in service and left undrained: they drain in
+    /// their preStop hook, and nobody hears how that ends.
     #[serde(default)]
     pub forced: i32,
     /// Connections with work left when their pod left.
     #[serde(default)]
     pub connections_cut: i32,
+    /// Seconds that the rollout took. Absent until it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<i32>,
+    /// Seconds that the longest drain took, until the pod was given up.
+    #[serde(default)]
+    pub longest_drain_seconds: i32,
 }

@@ -17,6 +17,9 @@ use crate::rollout::Event;
 /// Kubernetes' limit of an Event's note, in bytes (events.k8s.io validation).
 const NOTE: usize = 1024;
 
+/// Kubernetes' limit of an object's name, in bytes.
+const NAME: usize = 253;
+
 /// Publishes Events on an object. One that cannot be published is a line in the log: it must not
 /// hold a rollout.
 pub(in crate::operator) async fn publish(
@@ -52,9 +55,10 @@ fn event_of(
     (now, index): (Timestamp, usize),
 ) -> ApiEvent {
     let name = regarding.name.as_deref().unwrap_or_default();
+    let end = format!(".{:x}.{index}", now.as_nanosecond());
     ApiEvent {
         metadata: ObjectMeta {
-            name: Some(format!("{name}.{:x}.{index}", now.as_nanosecond())),
+            name: Some(format!("{}{end}", name_before(name, &end))),
             namespace: regarding.namespace.clone(),
             ..ObjectMeta::default()
         },
@@ -62,7 +66,7 @@ fn event_of(
         type_: Some(if event.warning { "Warning" } else { "Normal" }.into()),
         reason: Some(event.reason.as_str().into()),
         action: Some("Rollout".into()),
-        note: Some(cut(&event.message).into()),
+        note: Some(cut(&event.message, NOTE).into()),
         regarding: Some(regarding.clone()),
         reporting_controller: Some(FIELD_MANAGER.into()),
         reporting_instance: Some(FIELD_MANAGER.into()),
@@ -70,9 +74,15 @@ fn event_of(
     }
 }
 
-fn cut(message: &str) -> &str {
-    message
-        .get(..message.floor_char_boundary(NOTE))
+/// As much of an object's name as leaves room for what makes an Event's name its own. What is left ends
+/// with a letter or a digit, as each part of a DNS name must.
+fn name_before<'a>(name: &'a str, end: &str) -> &'a str {
+    let room = NAME.saturating_sub(end.len());
+    cut(name, room).trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most))
         .unwrap_or_default()
 }
 
@@ -97,9 +107,31 @@ mod tests {
     }
 
     #[test]
+    fn an_event_of_an_object_with_the_longest_name_has_a_name_that_fits() {
+        let event = Event {
+            warning: false,
+            reason: Reason::Drained,
+            message: String::new(),
+        };
+        for name in [
+            "a".repeat(NAME),
+            format!("{}.{}", "a".repeat(228), "b".repeat(24)),
+        ] {
+            let object = ObjectReference {
+                name: Some(name),
+                ..ObjectReference::default()
+            };
+            let now = Timestamp::from_second(1_800_000_000).unwrap();
+            let made = event_of(&object, &event, (now, 10)).metadata.name.unwrap();
+            assert!(made.len() <= NAME, "{made}");
+            assert!(!made.contains(".."), "{made}");
+        }
+    }
+
+    #[test]
     fn a_long_note_is_cut_between_characters() {
         let long = "ä".repeat(NOTE);
-        assert_eq!(cut(&long).len(), NOTE);
-        assert_eq!(cut(&"x".repeat(NOTE + 1)).len(), NOTE);
+        assert_eq!(cut(&long, NOTE).len(), NOTE);
+        assert_eq!(cut(&"x".repeat(NOTE + 1), NOTE).len(), NOTE);
     }
 }

@@ -1,17 +1,25 @@
 //! What only GracefulDeployment has: a pod that drains can be taken back, and is followed by whoever
 //! operates.
 
+use ::graceful::api::DELETION_COST;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::bounds::{bounds, serving};
 use super::scenarios;
-use crate::standin::orders::{Manner, Pace};
+use crate::standin::orders::{Manner, Pace, Start};
 use crate::world::trail::{is_draining, is_ready};
-use crate::world::{Graceful, Now, Operator, WEB, World};
+use crate::world::{Arm, Graceful, Now, Operator, WEB, World};
 
 scenarios! { graceful:
     scale_up_cancels_a_drain,
     drain_goes_on_under_the_next_operator,
+}
+
+mod cost {
+    use super::super::scenarios;
+    use super::pod_of_lowest_deletion_cost_goes_first;
+    scenarios! { both: pod_of_lowest_deletion_cost_goes_first }
 }
 
 /// Pods whose work is never over.
@@ -47,6 +55,45 @@ async fn scale_up_cancels_a_drain(world: World<Graceful>) {
     let after: Vec<String> = now.pods.keys().cloned().collect();
     assert_eq!(after, before);
     assert!(!now.pods.values().any(|pod| is_draining(pod)));
+}
+
+/// B57: a person chooses the pod that goes at the next scale-down. Deployment's ReplicaSet does it too.
+async fn pod_of_lowest_deletion_cost_goes_first<A: Arm>(world: World<A>) {
+    world.create_complete(4, bounds(1, 0)).await;
+    let names: Vec<String> = world.trail.now().pods.into_keys().collect();
+    for (name, cost) in names.iter().zip(["0", "-5", "10", "-3"]) {
+        let cost = json!({"metadata": {"annotations": {DELETION_COST: cost}}});
+        world.patch_other::<Pod>(name, cost).await;
+    }
+    let costs = |now: &Now| {
+        let pods = now.pods.values();
+        let with = pods.filter(|pod| !pod["metadata"]["annotations"][DELETION_COST].is_null());
+        with.count()
+    };
+    world
+        .until("every pod has a cost", |now| costs(now) == 4)
+        .await;
+    until_seen_by_its_controller(&world, &names[0]).await;
+    world.complete().await;
+    world.scale(2).await;
+    let now = world.until_only("web:1", 2).await;
+    let left: Vec<&String> = now.pods.keys().collect();
+    assert_eq!(left, [&names[0], &names[2]]);
+}
+
+/// Waits until the ReplicaSet's controller has seen what is on the pods: it counts a change that one of
+/// them made after it.
+async fn until_seen_by_its_controller<A: Arm>(world: &World<A>, pod: &str) {
+    let counts = |ready: u64| {
+        world.until("the ReplicaSet counts the pod anew", move |now| {
+            let mut sets = now.replica_sets.values();
+            sets.any(|set| set["status"]["readyReplicas"] == ready)
+        })
+    };
+    world.order(pod, Manner::starting(Start::NeverReady));
+    counts(3).await;
+    world.order(pod, Manner::default());
+    counts(4).await;
 }
 
 /// R02: the same epoch and the same deadline, and its end is seen.

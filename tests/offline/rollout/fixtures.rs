@@ -48,6 +48,7 @@ pub(super) fn target() -> Target {
         drain_timeout: Duration::from_mins(5),
         drain_min: Duration::from_secs(5),
         drain_settings: SETTINGS.into(),
+        unconfirmed: None,
         scale_selector: "app=chat,!graceful.dev/draining".into(),
     }
 }
@@ -81,6 +82,7 @@ pub(super) fn revision(name: &str, number: i64, replicas: u32) -> Revision {
         resource_version: "1".into(),
         number,
         replicas,
+        sized_for: None,
         settled: true,
         counted: replicas,
         counted_ready: replicas,
