@@ -17,7 +17,9 @@ use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 
 use crate::api::v1alpha1::GracefulDeployment;
-use crate::api::{ADOPTED, CONFIG, DEPLOYMENT_REVISION, INJECTED, POD_TEMPLATE_HASH, REVISION};
+use crate::api::{
+    ADOPTED, CONFIG, DEPLOYMENT_REVISION, INJECTED, POD_TEMPLATE_HASH, REVISION, SIZED,
+};
 use crate::rollout::{Invalid, NewRevision, Observation, Revision};
 
 pub use self::owners::{inherited, matches};
@@ -163,6 +165,10 @@ fn revision(
             .find_map(|key| set.annotations().get(*key)?.parse().ok())
             .unwrap_or(0),
         replicas: spec.and_then(|spec| spec.replicas).map_or(1, to_count),
+        sized_for: set
+            .annotations()
+            .get(SIZED)
+            .and_then(|text| text.parse().ok()),
         settled: status.and_then(|status| status.observed_generation) >= set.metadata.generation,
         counted: status.map_or(0, |status| to_count(status.replicas)),
         counted_ready: status

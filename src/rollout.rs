@@ -16,6 +16,7 @@ mod observation;
 mod plan;
 mod retire;
 mod scale;
+mod share;
 mod status;
 mod target;
 mod victims;
@@ -26,7 +27,7 @@ pub use observation::{
     Service,
 };
 pub use plan::{Action, Event, Hold, ObjectRef, Plan};
-pub use target::{Invalid, ReplacementPolicy, Strategy, Target, Withdrawal};
+pub use target::{Invalid, ReplacementPolicy, Size, Strategy, Target, Withdrawal};
 pub use victims::leave_first;
 
 use plan::Draft;
@@ -63,6 +64,7 @@ pub fn plan(observation: &Observation) -> Plan {
         Strategy::RollingUpdate => {
             retire::withdraw_old(observation, target, &mut budget, &mut draft);
             retire::withdraw_surplus(observation, target, &mut budget, &mut draft);
+            share::share(observation, target, &mut budget, &mut draft);
             scale::grow(observation, target, &mut budget, &mut draft);
         }
         Strategy::Recreate => {

@@ -21,7 +21,7 @@ use super::memory::{Kind, Written};
 use crate::api::request::DrainRequest;
 use crate::inject::{Injected, config};
 use crate::observe::{Objects, Wanted};
-use crate::rollout::{Action, ObjectRef};
+use crate::rollout::{Action, ObjectRef, Size};
 
 /// Calls for one object at the same time.
 const AT_ONCE: usize = 8;
@@ -33,6 +33,8 @@ pub(super) struct Actor<'a> {
     /// The wanted revision, and what injection made of its template. Absent for a template that is
     /// refused.
     pub(super) wanted: Option<&'a (Wanted, Injected)>,
+    /// How many pods there may be.
+    pub(super) size: Option<Size>,
     /// When the objects were seen.
     pub(super) now: Timestamp,
 }
@@ -112,11 +114,12 @@ impl Actor<'_> {
                 from,
                 to,
             } => {
-                let patch = body::scale_replica_set(seen, *to);
+                let size = self.size.filter(|_| to >= from);
+                let patch = body::scale_replica_set(seen, *to, size);
                 let done = self
                     .patch::<ReplicaSet>(Kind::ReplicaSet, seen, patch)
                     .await;
-                if done.is_ok() {
+                if done.is_ok() && from != to {
                     info!(replica_set = seen.name, from, to, "scaled a ReplicaSet");
                 }
                 done.map_err(|source| Error::ScaleReplicaSet {
@@ -189,7 +192,12 @@ impl Actor<'_> {
             return Ok(Done::Nothing);
         };
         let object = self.objects.object;
-        let set = body::replica_set(object, injected, (name, hash), (number, replicas));
+        let set = body::replica_set(
+            object,
+            injected,
+            (name, hash),
+            (number, replicas, self.size),
+        );
         let failed = |source| Error::CreateReplicaSet {
             name: name.to_owned(),
             source,

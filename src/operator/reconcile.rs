@@ -27,7 +27,7 @@ use super::report::{Refusal, Reported, Standing, report, report_unreadable};
 use crate::api::v1alpha1::{GracefulDeployment, GracefulDeploymentStatus};
 use crate::inject::{Injected, Injection, inject, template_hash};
 use crate::observe::{Objects, Wanted, observe};
-use crate::rollout::{Invalid, Observation, Plan, plan};
+use crate::rollout::{Invalid, Observation, Plan, Target, plan};
 
 /// After this time an object is looked at again though nothing happened: what no event told.
 const IDLE: Duration = Duration::from_secs(600);
@@ -112,6 +112,7 @@ async fn four_steps(
         calls: context.calls(),
         objects,
         wanted: wanted.as_ref().ok(),
+        size: observation.target.as_ref().ok().map(Target::size),
         now: observation.now,
     };
     let (mut plan, again) = settle(&actor, &mut observation, recalled, (key, context)).await?;

@@ -118,11 +118,11 @@ impl Budget {
         granted
     }
 
-    /// A pod is wanted again: it exists, so it needs no room, but it takes some.
-    pub(super) fn take_back(&mut self) {
-        self.total += 1;
-        self.updated += 1;
-        self.create = self.create.saturating_sub(1);
+    /// So many pods are made, or wanted again: those exist, but take room like others.
+    pub(super) fn make(&mut self, count: u32, is_updated: bool) {
+        self.total += count;
+        self.updated += if is_updated { count } else { 0 };
+        self.create = self.create.saturating_sub(count);
     }
 
     /// A surplus pod is not needed to make up the minimum: as many as are wanted stay.

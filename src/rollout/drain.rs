@@ -14,7 +14,7 @@ use super::retire;
 use super::target::Target;
 use crate::api::reason::Reason;
 use crate::api::receipt::Receipt;
-use crate::api::v1alpha1::{DrainEnd, DrainRecord, DrainWay};
+use crate::api::v1alpha1::{DrainCause, DrainEnd, DrainRecord, DrainWay};
 
 /// An agent that has not heard of a request by then is worth a word. Usually it hears within 0.1 s;
 /// a kubelet that restarts another container of the pod tells it only afterwards.
@@ -72,6 +72,13 @@ pub(super) fn cancel(
     let Some(lead) = observation.lead(target) else {
         return;
     };
+    // Paused, other revisions' pods make up the wanted number too.
+    let wanted = if target.paused {
+        budget.total
+    } else {
+        budget.updated
+    };
+    let missing = target.replicas.saturating_sub(wanted);
     let mut warm: Vec<_> = observation
         .active_of(lead)
         .filter(|pod| {
@@ -81,16 +88,22 @@ pub(super) fn cancel(
         })
         .collect();
     warm.sort_by_key(|pod| pod.agent.restarts);
-    // Paused, other revisions' pods make up the wanted number too.
-    let wanted = if target.paused {
-        budget.total
-    } else {
-        budget.updated
-    };
-    let missing = target.replicas.saturating_sub(wanted);
-    for pod in warm.into_iter().take(missing as usize) {
+    let mut taken = 0;
+    for pod in warm {
+        // One that left because there were too many comes back only where there is room for it; one
+        // whose revision is wanted again is there, and others leave for it.
+        let is_surplus = observation
+            .drain_of(pod)
+            .is_some_and(|drain| drain.cause == DrainCause::ScaleDown);
+        if taken == missing || is_surplus && budget.total >= budget.maximum {
+            continue;
+        }
         draft.forget(pod);
-        budget.take_back();
+        budget.make(
+            1,
+            observation.updated().is_some_and(|own| own.uid == lead.uid),
+        );
+        taken += 1;
         draft.tell(
             false,
             Reason::DrainCancelled,

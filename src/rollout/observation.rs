@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::plan::ObjectRef;
-use super::target::{Invalid, Target};
+use super::target::{Invalid, Size, Target};
 use crate::api::receipt::Receipt;
 use crate::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus};
 
@@ -73,6 +73,8 @@ pub struct Revision {
     pub number: i64,
     /// Pods that it is asked to have.
     pub replicas: u32,
+    /// The size of the object that it was last sized for, where that is noted.
+    pub sized_for: Option<Size>,
     /// Its controller has seen the spec that we see.
     pub settled: bool,
     /// Pods that its controller counts.

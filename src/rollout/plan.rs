@@ -76,7 +76,7 @@ pub enum Action {
         /// The ReplicaSet.
         replica_set: ObjectRef,
     },
-    /// Asks a ReplicaSet for another number of pods.
+    /// Asks a ReplicaSet for another number of pods. For more or as many, what it is sized for is noted.
     ScaleReplicaSet {
         /// The ReplicaSet.
         replica_set: ObjectRef,

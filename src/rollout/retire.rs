@@ -8,7 +8,7 @@ use super::budget::Budget;
 use super::give_up::{catches_up, scale_down};
 use super::observation::{Observation, Pod, Revision};
 use super::plan::{Draft, Hold};
-use super::target::{Target, Withdrawal};
+use super::target::{Size, Target, Withdrawal};
 use crate::api::reason::Reason;
 use crate::api::v1alpha1::{DrainCause, DrainRecord, DrainWay};
 
@@ -54,7 +54,34 @@ pub(super) fn withdraw_surplus(
         return;
     };
     let surplus = budget.updated.saturating_sub(target.replicas);
+    let was_greater = |size: Size| size.replicas > target.replicas;
+    let over = if lead.sized_for.is_some_and(was_greater) {
+        budget.total.saturating_sub(budget.maximum)
+    } else {
+        0
+    };
+    let surplus = surplus.max(over.min(idle(observation, lead)));
     shrink(observation, target, (lead, surplus), budget, draft);
+}
+
+/// Pods of the wanted revision that serve nobody, where no old pod is worth less: they go first when
+/// there are more pods than there may be (a smaller size while a rollout is blocked).
+fn idle(observation: &Observation, lead: &Revision) -> u32 {
+    let idle = |revision: &Revision| {
+        let stays = |pod: &&Pod| observation.drain_of(pod).is_none() && !pod.is_ready();
+        let unready = observation.active_of(revision).filter(stays).count();
+        let unready = u32::try_from(unready).unwrap_or(u32::MAX);
+        unready.saturating_add(missing(observation, revision))
+    };
+    let mut old = observation
+        .revisions
+        .iter()
+        .filter(|other| other.uid != lead.uid);
+    if old.any(|revision| idle(revision) > 0) {
+        0
+    } else {
+        idle(lead)
+    }
 }
 
 /// Begins the drain of that many pods of one revision, those that its ReplicaSet has still to make

@@ -3,8 +3,8 @@
 use super::budget::{Budget, expected};
 use super::observation::{Observation, Revision};
 use super::plan::{Action, Draft, Hold};
-use super::retire;
 use super::target::Target;
+use super::{retire, share};
 
 /// RollingUpdate: grows the wanted revision into the room that the budget leaves.
 pub(super) fn grow(
@@ -58,6 +58,7 @@ pub(super) fn keep_paused_size(
     let Some(lead) = observation.lead(target) else {
         return;
     };
+    share::share(observation, target, budget, draft);
     if budget.total < target.replicas {
         let wanted = target.replicas - budget.total;
         let count = wanted.min(budget.create);
@@ -110,17 +111,20 @@ fn create(observation: &Observation, replicas: u32, draft: &mut Draft) {
 
 /// A ReplicaSet that still has a pod to give up does not grow: it would keep that pod instead.
 fn grow_by(observation: &Observation, revision: &Revision, count: u32, draft: &mut Draft) {
+    if count > 0 && may_grow(observation, revision, draft) {
+        draft.actions.push(Action::ScaleReplicaSet {
+            replica_set: revision.into(),
+            from: revision.replicas,
+            to: revision.replicas.saturating_add(count),
+        });
+    }
+}
+
+pub(super) fn may_grow(observation: &Observation, revision: &Revision, draft: &Draft) -> bool {
     let is_retiring = observation.active_of(revision).any(|pod| {
         observation
             .drain_of(pod)
             .is_some_and(|drain| drain.retired.is_some())
     });
-    if count == 0 || is_retiring || draft.scales(revision) {
-        return;
-    }
-    draft.actions.push(Action::ScaleReplicaSet {
-        replica_set: revision.into(),
-        from: revision.replicas,
-        to: revision.replicas.saturating_add(count),
-    });
+    !is_retiring && !draft.scales(revision)
 }

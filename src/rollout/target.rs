@@ -40,6 +40,52 @@ pub struct Target {
     pub scale_selector: String,
 }
 
+/// How many pods there may be: what a ReplicaSet's share is a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Pods wanted.
+    pub replicas: u32,
+    /// Pods that may exist above them.
+    pub max_surge: u32,
+}
+
+impl Size {
+    /// Most pods.
+    #[must_use]
+    pub fn most(self) -> u32 {
+        self.replicas.saturating_add(self.max_surge)
+    }
+}
+
+impl Target {
+    /// How many pods there may be.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        Size {
+            replicas: self.replicas,
+            max_surge: self.max_surge,
+        }
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}+{}", self.replicas, self.max_surge)
+    }
+}
+
+impl std::str::FromStr for Size {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (replicas, max_surge) = text.split_once('+').unwrap_or((text, "0"));
+        Ok(Self {
+            replicas: replicas.parse()?,
+            max_surge: max_surge.parse()?,
+        })
+    }
+}
+
 /// How old pods are replaced by new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {

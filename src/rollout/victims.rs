@@ -20,7 +20,7 @@ fn rank(pod: &Pod) -> (bool, Phase, bool, i32) {
 
 /// A ReplicaSet that has to choose among these pods takes all of the leaving ones before any of the
 /// staying ones, whatever the criteria beyond the deletion cost say. Nor may it take a staying one that
-/// drains, whatever becomes of the pods before its controller gets to choose: that one may turn
+/// serves or drains, whatever becomes of the pods before its controller gets to choose: that one may turn
 /// NotReady and carry the cost of it, a leaving one that no agent withdrew may turn Ready, and a
 /// Pending one start. (Pending and Ready are too far apart: else its Pending replacement, which goes
 /// first, could never be told from it.)
@@ -47,6 +47,7 @@ pub fn leave_first(
         let (is_scheduled, phase, _, cost) = rank(pod);
         match way(pod) {
             Some(_) => very_last < (is_scheduled, phase, false, cost.min(COST_DRAINING)),
+            None if pod.is_ready() => very_last < rank(pod),
             None => last < rank(pod),
         }
     })

@@ -27,4 +27,5 @@ mod operator;
 mod revisions;
 mod role;
 mod rollout;
+mod soak;
 mod writes;

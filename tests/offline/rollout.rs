@@ -2,6 +2,7 @@
 //! small model of a cluster.
 
 mod claims;
+mod contract;
 mod decisions;
 mod faults;
 mod fixtures;

@@ -284,7 +284,12 @@ fn call(agent: &str, verb: &str, body: Value) -> Call {
 fn a_write_without_its_precondition_is_seen() {
     let uid = json!({"uid": "u"});
     let both = json!({"metadata": {"uid": "u", "resourceVersion": "7"}});
-    let ours = |verb: &str, body: Value| unguarded(&[call("graceful-operator", verb, body)]).len();
+    let on = |resource: &str, verb: &str, body: Value| {
+        let mut call = call("graceful-operator", verb, body);
+        call.resource = resource.into();
+        unguarded(&[call]).len()
+    };
+    let ours = |verb: &str, body: Value| on("replicasets", verb, body);
     assert_eq!(ours("delete", json!({"preconditions": uid})), 0);
     assert_eq!(ours("delete", json!({})), 1);
     assert_eq!(ours("deletecollection", json!({})), 1);
@@ -292,6 +297,8 @@ fn a_write_without_its_precondition_is_seen() {
         assert_eq!(ours(verb, both.clone()), 0);
         assert_eq!(ours(verb, json!({"metadata": uid})), 1);
     }
+    assert_eq!(on("pods", "patch", json!({"metadata": uid})), 0);
+    assert_eq!(on("pods", "patch", json!({"metadata": {}})), 1);
     assert_eq!(ours("create", json!({})), 0);
     let others = call("kubectl/v1.36", "delete", json!({}));
     assert_eq!(unguarded(&[others]).len(), 0);

@@ -308,3 +308,19 @@ fn pod_that_its_replica_set_deletes_already_is_waited_for() {
     assert_eq!(outcome.holds, [behind]);
     assert!(outcome.actions.is_empty(), "{:?}", outcome.actions);
 }
+
+/// It may turn ready before its ReplicaSet chooses, and then nothing but its cost tells it from one that
+/// serves.
+#[test]
+fn unready_pod_is_marked_before_it_is_scaled_away_beside_one_that_serves() {
+    let flapping = pod("a").of("old").running();
+    let drains = vec![drain("a", DrainWay::Termination, 98).retired(99)];
+    let mut seen = replaced(vec![flapping, pod("b").of("old").ready(0)], drains);
+    let first = plan(&seen);
+    assert_eq!(scales(&first), []);
+    let marks =
+        |action: &Action| matches!(action, Action::SetDeletionCost { pod } if pod.uid == "a");
+    assert!(first.actions.iter().any(marks), "{:?}", first.actions);
+    seen.pods[0].deletion_cost = COST_NEXT;
+    assert_eq!(scales(&plan(&seen)), [("old", 1)]);
+}

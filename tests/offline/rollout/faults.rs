@@ -46,6 +46,22 @@ fn revision_that_never_turns_ready_costs_no_more_than_max_unavailable() {
     assert_eq!(world.reason("Progressing"), "ProgressDeadlineExceeded");
 }
 
+/// B44: it lasts longer than the deadline, and is not late itself.
+#[test]
+fn drain_that_takes_long_is_no_lack_of_progress() {
+    let mut world = running(|target| {
+        target.progress_deadline = Duration::from_secs(60);
+        target.drain_timeout = Duration::from_secs(400);
+    });
+    world.pace.work = 300_000;
+    world.apply("v2");
+    until_draining(&mut world, "v1", 1);
+    world.run_for(250_000);
+    assert_ne!(world.reason("Progressing"), "ProgressDeadlineExceeded");
+    world.settle();
+    assert_eq!(told(&world, "ProgressDeadlineExceeded"), 0);
+}
+
 /// B47.
 #[test]
 fn broken_revision_after_a_pause_is_reported() {

@@ -82,6 +82,7 @@ pub(super) fn revision(name: &str, number: i64, replicas: u32) -> Revision {
         resource_version: "1".into(),
         number,
         replicas,
+        sized_for: None,
         settled: true,
         counted: replicas,
         counted_ready: replicas,

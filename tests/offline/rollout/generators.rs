@@ -7,8 +7,8 @@ use graceful::api::receipt::{MeasuredBy, Outcome, Receipt};
 use graceful::api::v1alpha1::{DrainCause, DrainEnd, DrainRecord, DrainWay};
 use graceful::api::{COST_DRAINING, COST_NEXT};
 use graceful::rollout::{
-    self, Endpoint, Observation, Phase, Pod, ReplacementPolicy, Request, Revision, Service, Target,
-    Withdrawal,
+    self, Endpoint, Observation, Phase, Pod, ReplacementPolicy, Request, Revision, Service, Size,
+    Target, Withdrawal,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -173,10 +173,20 @@ fn targets() -> impl Strategy<Value = Target> {
 fn revisions() -> impl Strategy<Value = Option<(Revision, bool)>> {
     let counts = (0..6_u32, 0..4_i64, 0..6_u32, 0..6_u32);
     let states = (0..12_u8, 0..8_u8, 0..8_u8, 0..10_u8);
-    option::weighted(0.75, (counts, states, prop::bool::weighted(0.85))).prop_map(|drawn| {
-        let ((replicas, number, counted, counted_ready), states, counts_right) = drawn?;
+    let drawn = (
+        counts,
+        states,
+        option::of((0..6_u32, 0..3_u32)),
+        prop::bool::weighted(0.85),
+    );
+    option::weighted(0.75, drawn).prop_map(|drawn| {
+        let ((replicas, number, counted, counted_ready), states, size, counts_right) = drawn?;
         let (unsettled, stale, failing, unrecorded) = states;
         let mut revision = revision("", number, replicas);
+        revision.sized_for = size.map(|(replicas, max_surge)| Size {
+            replicas,
+            max_surge,
+        });
         revision.settled = unsettled != 0;
         revision.counted = counted;
         revision.counted_ready = counted_ready;

@@ -1,6 +1,6 @@
 //! The ReplicaSet controller and the EndpointSlice controller, and the hands of people.
 
-use graceful::rollout::{Phase, Revision, Strategy};
+use graceful::rollout::{Phase, Readiness, Revision, Strategy};
 
 use super::super::fixtures::{PodSentence, pod};
 use super::super::ranking;
@@ -137,6 +137,20 @@ impl World {
         self.delete(uid, "hand");
     }
 
+    /// A pod's readiness probe is answered otherwise from now on.
+    pub(in crate::rollout) fn answer_probe(&mut self, uid: &str, is_ready: bool) {
+        self.say(&format!("{uid}: ready {is_ready}"));
+        let now = self.time();
+        self.touch(uid, |body| {
+            body.pod.readiness = if is_ready {
+                Readiness::Ready(now)
+            } else {
+                Readiness::NotReady
+            };
+        });
+        self.serving = 0;
+    }
+
     /// Somebody takes every mark of ours off a pod.
     pub(in crate::rollout) fn undo_by_hand(&mut self, uid: &str) {
         self.say(&format!("{uid}: unmarked by hand"));
@@ -165,7 +179,7 @@ impl World {
         for uid in lost {
             self.touch(&uid, |body| {
                 body.pod.node_lost = true;
-                body.pod.readiness = graceful::rollout::Readiness::NotReady;
+                body.pod.readiness = Readiness::NotReady;
                 body.pod.agent.ready = false;
                 body.pod.phase = Phase::Running;
             });

@@ -116,6 +116,7 @@ impl World {
                 let mut set = revision(name, *number, *replicas);
                 (set.settled, set.counted, set.counted_ready) = (false, 0, 0);
                 set.is_recorded = false;
+                set.sized_for = Some(self.target.size());
                 set.config.clone_from(&self.target.drain_settings);
                 self.sets.push(set);
                 self.schedule(self.pace.controller, Event::Sync(name.clone()));
@@ -147,8 +148,20 @@ impl World {
                 self.write_set(replica_set, |set| set.config = config)
             }
             Action::ScaleReplicaSet {
-                replica_set, to, ..
-            } => self.write_set(replica_set, |set| set.replicas = *to),
+                replica_set,
+                from,
+                to,
+            } => {
+                let size = self.target.size();
+                self.write_set(replica_set, |set| {
+                    set.replicas = *to;
+                    set.sized_for = if to >= from {
+                        Some(size)
+                    } else {
+                        set.sized_for
+                    };
+                })
+            }
             Action::DeleteReplicaSet { replica_set } => {
                 self.sets.retain(|set| set.uid != replica_set.uid);
                 self.writes.sets += 1;
