@@ -123,3 +123,30 @@ fn unconfirmed(spec: &GracefulDeploymentSpec) -> Option<String> {
 fn seconds(number: i32) -> Duration {
     Duration::from_secs(u64::from(super::to_count(number)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(drain: &Value, is_on_host: bool) -> Option<String> {
+        let spec = serde_json::from_value(json!({
+            "selector": {}, "template": {"spec": {"hostNetwork": is_on_host}}, "drain": drain,
+        }));
+        unconfirmed(&spec.unwrap())
+    }
+
+    #[test]
+    fn drains_that_nothing_confirms_are_named() {
+        assert_eq!(why(&json!({}), false), None);
+        assert_eq!(why(&json!({"confirm": [{"connections": {}}]}), false), None);
+        let http = json!({"confirm": [{"httpGet": {"port": 9000, "path": "/idle"}}]});
+        assert_eq!(why(&http, true), None);
+        let empty = why(&json!({"confirm": [], "minSeconds": 7}), false).unwrap();
+        assert!(
+            empty.contains("spec.drain.confirm is empty") && empty.contains("7 s"),
+            "{empty}"
+        );
+        let on_host = why(&json!({}), true).unwrap();
+        assert!(on_host.contains("host's network"), "{on_host}");
+    }
+}

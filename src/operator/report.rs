@@ -8,7 +8,9 @@ mod status;
 use std::time::Duration;
 
 use kube::api::Patch;
+use kube::core::DynamicObject;
 use kube::core::object::HasStatus;
+use kube::discovery::ApiResource;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::Value;
 use tracing::{info, trace, warn};
@@ -115,6 +117,7 @@ pub(super) async fn report_unreadable(
     object: &Guarded,
     error: &str,
 ) -> Result<(), Error> {
+    let error = &in_detail(calls, object, error).await;
     let message = format!("{}: {error}", status::UNREADABLE);
     warn!(error, "object cannot be read and is left alone");
     let event = Event {
@@ -125,6 +128,25 @@ pub(super) async fn report_unreadable(
     publish(calls, &object.object_ref(&()), &[event]).await;
     let patch = status::unreadable(error, object.meta(), calls.clock.wall());
     write(calls, object, patch).await.map(drop)
+}
+
+/// Reads the object once more, field by field: what is read as a whole from a watch names the type that
+/// was wrong and not the field.
+async fn in_detail(calls: &Calls<'_>, object: &Guarded, error: &str) -> String {
+    let namespace = object.namespace().unwrap_or_default();
+    let kind = ApiResource::erase::<GracefulDeployment>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(calls.client.clone(), &namespace, &kind);
+    let name = object.name_any();
+    let get = calls
+        .timed("get", "GracefulDeployment", api.get(&name))
+        .await;
+    let fresh = get.ok().and_then(|fresh| serde_json::to_value(fresh).ok());
+    let read = fresh.map(serde_path_to_error::deserialize::<_, GracefulDeployment>);
+    match read {
+        Some(Err(error)) => error.to_string(),
+        // Corrected since, or not to be had: the next look is better informed.
+        Some(Ok(_)) | None => error.to_owned(),
+    }
 }
 
 async fn write(
@@ -162,5 +184,98 @@ fn log(events: &[Event]) {
         } else {
             info!(reason, what = message, "told the user of the object");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http_body_util::{BodyExt, Full};
+    use hyper::body::Bytes;
+    use hyper::{Method, Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::super::clock::Clock;
+    use super::super::host::System;
+    use super::super::metrics::Metrics;
+    use super::*;
+
+    /// As somebody stored it before the CRD refused it.
+    fn unreadable() -> Value {
+        json!({
+            "apiVersion": "graceful.dev/v1alpha1", "kind": "GracefulDeployment",
+            "metadata": {"name": "chat", "namespace": "web", "uid": "u", "resourceVersion": "7"},
+            "spec": {"selector": {}, "template": {}, "drain": {"timeoutSeconds": "soon"}},
+        })
+    }
+
+    #[tokio::test]
+    async fn an_object_that_cannot_be_read_is_stalled_and_its_message_names_the_field() {
+        let written: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+        let log = written.clone();
+        let server = tower::service_fn(move |request: Request<Body>| {
+            let log = log.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let path = head.uri.path().to_owned();
+                if head.method != Method::GET {
+                    let body = body.collect().await.expect("a body").to_bytes();
+                    let body = serde_json::from_slice(&body).expect("JSON");
+                    log.lock().unwrap().push((path.clone(), body));
+                }
+                let answer = if path.ends_with("/events") {
+                    json!({"metadata": {"name": "e"}, "eventTime": null})
+                } else {
+                    unreadable()
+                };
+                let answer = Full::new(Bytes::from(answer.to_string()));
+                Ok::<_, tower::BoxError>(Response::new(answer))
+            }
+        });
+        let client = kube::Client::new(server, "web");
+        let (metrics, clock) = (Metrics::new(), Clock::start(Arc::new(System)));
+        let calls = Calls {
+            client: &client,
+            metrics: &metrics,
+            clock: &clock,
+        };
+        let object: Guarded = serde_json::from_value(unreadable()).unwrap();
+        let error = object.0.as_ref().unwrap_err().error.clone();
+        report_unreadable(&calls, &object, &error).await.unwrap();
+        let written = written.lock().unwrap();
+        let (_, body) = written
+            .iter()
+            .find(|(path, _)| path.ends_with("/chat/status"))
+            .expect("a status");
+        let conditions = body["status"]["conditions"].as_array().unwrap();
+        let reasons: Vec<_> = conditions
+            .iter()
+            .map(|one| {
+                (
+                    one["type"].as_str().unwrap(),
+                    one["status"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        let expected = [
+            ("Ready", "False"),
+            ("Reconciling", "False"),
+            ("Stalled", "True"),
+        ];
+        assert_eq!(reasons, expected);
+        for condition in conditions {
+            let message = condition["message"].as_str().unwrap();
+            assert!(message.contains("spec.drain.timeoutSeconds"), "{message}");
+            assert_eq!(condition["reason"], "InvalidSpec");
+        }
+        assert_eq!(body["metadata"]["resourceVersion"], "7");
+        let told = written.iter().any(|(path, body)| {
+            path.ends_with("/events")
+                && body["reason"] == "InvalidSpec"
+                && body["type"] == "Warning"
+        });
+        assert!(told, "{written:?}");
     }
 }

@@ -28,4 +28,5 @@ mod revisions;
 mod role;
 mod rollout;
 mod soak;
+
 mod writes;

@@ -162,6 +162,8 @@ async fn refresh(world: &World) {
 /// The first pod drains for long; beside it the second is to be deleted while it is ready, and a
 /// ReplicaSet takes a pod that is not ready first.
 async fn delete_by_name(world: &World, app: &App) {
+    let audit = Audit::of_cluster();
+    let mark = audit.mark();
     let slow = json!({"spec": {"minReadySeconds": 10, "drain": {"minSeconds": 120}}});
     world.patch::<GracefulDeployment>("app", slow).await;
     world.complete("app", SOON).await;
@@ -185,7 +187,7 @@ async fn delete_by_name(world: &World, app: &App) {
     world.patch::<GracefulDeployment>("app", other_way).await;
     world
         .until("a pod is deleted by name", SOON, async || {
-            let requests = Audit::of_cluster().since(None);
+            let requests = audit.since(Some(mark));
             let is_deleted = requests.iter().any(|request| {
                 request.is_operators() && request.verb == "delete" && request.resource() == "pods"
             });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use graceful::api::v1alpha1::{DrainCause, DrainWay};
-use graceful::rollout::{Strategy, Target};
+use graceful::rollout::{Strategy, Target, Withdrawal};
 
 use super::fixtures::target;
 use super::world::{World, Writes};
@@ -45,6 +45,40 @@ fn rollout_replaces_every_pod() {
 }
 
 /// B72.
+#[test]
+fn pods_in_service_that_leave_by_termination_count_as_forced() {
+    let mut world = running(|target| target.withdrawal = Withdrawal::Termination);
+    world.apply("v2");
+    world.settle();
+    let record = world.status.last_rollout.as_ref().expect("a record");
+    assert_eq!((record.drained, record.forced), (0, 4));
+}
+
+#[test]
+fn a_rollout_is_timed() {
+    let mut world = running(|_| {});
+    world.apply("v2");
+    let took = world.settle() / 1000;
+    let record = world.status.last_rollout.as_ref().expect("a record");
+    let said = i64::from(record.duration_seconds.expect("a duration"));
+    assert!((took - 1..=took).contains(&said), "{said} s of {took} s");
+    let longest = i64::from(record.longest_drain_seconds);
+    // A pod's work is 20 s, from when it heard.
+    assert!((20..=25).contains(&longest), "{longest} s");
+}
+
+#[test]
+fn a_rollout_that_nothing_confirms_warns_once() {
+    let why = "nothing confirms that a pod's work is over";
+    let mut world = running(|target| target.unconfirmed = Some(why.into()));
+    world.told.clear();
+    world.apply("v2");
+    world.settle();
+    let told = world.told.iter();
+    let warnings = told.filter(|told| **told == format!("DrainUnconfirmed: {why}"));
+    assert_eq!(warnings.count(), 1, "{:?}", world.told);
+}
+
 #[test]
 fn steady_state_costs_nothing() {
     let mut world = running(|_| {});
