@@ -20,8 +20,8 @@ use std::time::Duration;
 /// For how long it is watched that something does not happen: several times what it would take.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Instantiates scenarios as tests: `both` on either arm, as `deployment::…` and `graceful::…`; one of
-/// the two where the other has no such behaviour.
+/// Instantiates scenarios as tests: `both` on either arm, as `deployment::…` and `graceful::…`;
+/// `graceful` where Deployment has no such behaviour.
 macro_rules! scenarios {
     (@arm $module:ident $arm:ident: $($name:ident),* $(,)?) => {
         mod $module {
@@ -35,11 +35,11 @@ macro_rules! scenarios {
         }
     };
     (both: $($name:ident),* $(,)?) => {
-        scenarios! { both: $($name),*; deployment: }
+        scenarios! { both: $($name),*; graceful: }
     };
-    (both: $($name:ident),* $(,)?; deployment: $($other:ident),* $(,)?) => {
-        scenarios! { @arm deployment Deployment: $($name,)* $($other),* }
-        scenarios! { @arm graceful Graceful: $($name),* }
+    (both: $($name:ident),*; graceful: $($other:ident),* $(,)?) => {
+        scenarios! { @arm deployment Deployment: $($name),* }
+        scenarios! { @arm graceful Graceful: $($name,)* $($other),* }
     };
     (graceful: $($name:ident),* $(,)?) => {
         scenarios! { @arm graceful Graceful: $($name),* }

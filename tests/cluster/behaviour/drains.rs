@@ -11,15 +11,11 @@ use crate::standin::orders::{Manner, Pace, Start};
 use crate::world::trail::{is_draining, is_ready};
 use crate::world::{Arm, Graceful, Now, Operator, WEB, World};
 
-scenarios! { graceful:
+scenarios! { both:
+    pod_of_lowest_deletion_cost_goes_first;
+    graceful:
     scale_up_cancels_a_drain,
     drain_goes_on_under_the_next_operator,
-}
-
-mod cost {
-    use super::super::scenarios;
-    use super::pod_of_lowest_deletion_cost_goes_first;
-    scenarios! { both: pod_of_lowest_deletion_cost_goes_first }
 }
 
 /// Pods whose work is never over.

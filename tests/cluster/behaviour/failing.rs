@@ -16,13 +16,9 @@ scenarios! { both:
     second_bad_revision_takes_the_place_of_the_first,
     pause_does_not_trip_the_progress_deadline,
     undo_of_an_overdue_rollout_completes_and_keeps_the_good_pods,
-    undo_in_the_middle_keeps_to_max_unavailable,
-}
-
-mod drains {
-    use super::super::scenarios;
-    use super::drain_does_not_trip_the_progress_deadline;
-    scenarios! { graceful: drain_does_not_trip_the_progress_deadline }
+    undo_in_the_middle_keeps_to_max_unavailable;
+    graceful:
+    drain_does_not_trip_the_progress_deadline,
 }
 
 /// A deadline that passes within a test.

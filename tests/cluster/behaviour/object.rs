@@ -16,13 +16,9 @@ scenarios! { both:
     malformed_template_is_refused_at_admission,
     quantities_reach_the_pod_as_they_were_meant,
     hooks_and_items_of_volumes_reach_the_pod,
-    overlapping_selectors_do_not_mix_objects_up,
-}
-
-mod invalid {
-    use super::super::scenarios;
-    use super::spec_that_cannot_be_acted_on_says_so_and_goes_on_when_mended;
-    scenarios! { graceful: spec_that_cannot_be_acted_on_says_so_and_goes_on_when_mended }
+    overlapping_selectors_do_not_mix_objects_up;
+    graceful:
+    spec_that_cannot_be_acted_on_says_so_and_goes_on_when_mended,
 }
 
 /// B12: create, patch, list, update, patch of the status, delete.

@@ -13,18 +13,10 @@ use crate::world::{Arm, Graceful, Now, World};
 scenarios! { both:
     recreate_never_runs_two_revisions_side_by_side,
     recreate_counts_terminating_pods_and_waits_for_them,
-    rolling_update_counts_terminating_pods_and_does_not_wait_for_them,
-}
-
-mod policies {
-    use super::super::scenarios;
-    use super::{
-        completion_policy_lets_leaving_pods_use_up_the_surge, recreate_waits_under_either_policy,
-    };
-    scenarios! { graceful:
-        completion_policy_lets_leaving_pods_use_up_the_surge,
-        recreate_waits_under_either_policy,
-    }
+    rolling_update_counts_terminating_pods_and_does_not_wait_for_them;
+    graceful:
+    completion_policy_lets_leaving_pods_use_up_the_surge,
+    recreate_waits_under_either_policy,
 }
 
 fn recreate() -> Value {

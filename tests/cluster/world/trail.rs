@@ -126,6 +126,11 @@ impl Trail {
         self.told.send_replace(());
     }
 
+    /// How many changes there were.
+    pub(crate) fn len(&self) -> usize {
+        self.seen.lock().unwrap().changes.len()
+    }
+
     /// Every change so far, in the order in which it happened.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = self.seen.lock().unwrap().changes.clone();
