@@ -20,8 +20,8 @@ use crate::stage::{Outcome, conclude, in_root};
 use crate::{bench, check};
 pub(crate) use rig::{Rig, Tests};
 
-/// Tests of the stage cluster at the same time. Each waits for controllers most of its time and has a
-/// namespace of its own; with twice as many an API server on two cores answers too late for them.
+/// Tests of the stage cluster at the same time: more than there are cores, because each has a namespace
+/// of its own and waits for controllers most of its time.
 const AT_ONCE: &str = "12";
 
 /// Tells the tests that have a long form to take it.
@@ -93,6 +93,7 @@ impl Stage {
     fn limit(self) -> Duration {
         match self {
             Self::E2e => Duration::from_mins(25),
+            Self::Cluster => Duration::from_mins(15),
             _ => Duration::from_mins(8),
         }
     }
