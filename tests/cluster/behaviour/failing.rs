@@ -167,7 +167,8 @@ async fn undo_in_the_middle_keeps_to_max_unavailable<A: Arm>(world: World<A>) {
         .await;
     world.undo(1).await;
     world.complete().await;
-    world.assert_bounds(began, 3, 5);
+    // A cancelled drain brings a pod back whose replacement may have been made by then: two can.
+    world.assert_bounds(began, 3, 7);
     world.until_only("web:1", 5).await;
 }
 

@@ -221,7 +221,7 @@ async fn whole_status_is_stored_with_fractions_of_a_second() {
         "lastRollout": {
             "revision": "chat-b", "started": "2026-01-02T03:04:05.000001Z",
             "progressed": "2026-01-02T03:04:05.000001Z", "completed": "2026-01-02T03:09:09.000000Z",
-            "drained": 1, "forced": 0, "connectionsCut": 0,
+            "drained": 1, "forced": 0, "connectionsCut": 0, "longestDrainSeconds": 60,
         },
         "conditions": [condition("Ready", "RollingOut", "chat-a-x2 drains")],
     });
