@@ -137,6 +137,8 @@ pub(super) struct Notes {
     pub(super) put_off: Option<PutOff>,
     /// Failures since the last success.
     pub(super) failures: u32,
+    /// Until then the API server asked not to be called.
+    pub(super) rest: Option<Instant>,
     /// What the API server refused when the plan was last carried out. It is shown by the next status.
     pub(super) refusal: Option<Refusal>,
     /// Somebody else's ReplicaSet with the name that ours was to get.
@@ -159,6 +161,12 @@ pub(super) enum Freshness {
 }
 
 impl Notes {
+    /// How long the API server wants its rest yet.
+    pub(super) fn rests(&mut self, now: Instant) -> Option<Duration> {
+        self.rest = self.rest.filter(|until| *until > now);
+        self.rest.map(|until| until.saturating_duration_since(now))
+    }
+
     /// Remembers a write.
     pub(super) fn wrote(&mut self, written: Written, at: Instant) {
         self.written
@@ -353,6 +361,17 @@ mod tests {
         }];
         put_off.recall(&mut anew, Duration::from_secs(5));
         assert_eq!(anew[0].withdrawn, None);
+    }
+
+    #[test]
+    fn api_server_gets_the_rest_that_it_asked_for() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut notes = Notes {
+            rest: Some(start + 3 * second),
+            ..Notes::default()
+        };
+        assert_eq!(notes.rests(start + second), Some(2 * second));
+        assert_eq!(notes.rests(start + 3 * second), None);
     }
 
     #[test]

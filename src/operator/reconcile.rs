@@ -79,6 +79,9 @@ async fn reconcile_guarded(object: &Guarded, context: &Context) -> Result<Requeu
             return reconcile_unreadable(object, &invalid.error, &key, context).await;
         }
     };
+    if let Some(rest) = context.memory.of(&key, |notes| notes.rests(Instant::now())) {
+        return Ok(Requeue::requeue(rest));
+    }
     let mut objects = context.caches.objects_of(readable);
     let recalled = context.recall(&key, &objects);
     match recalled.freshness {
@@ -212,9 +215,11 @@ pub(super) fn after_error(object: &Guarded, error: &Error, context: &Context) ->
         Class::Retry(least) => {
             context.metrics.failed(error.variant());
             let key = ObjectRef::from_obj(object);
-            let wait = context
-                .memory
-                .of(&key, |notes| notes.next_wait(context.host.random()));
+            let wait = context.memory.of(&key, |notes| {
+                // A change of anything would have us look sooner.
+                notes.rest = least.map(|least| Instant::now() + least);
+                notes.next_wait(context.host.random())
+            });
             let wait = wait.max(least.unwrap_or_default());
             warn!(
                 error = words,

@@ -145,6 +145,11 @@ fn follow_readiness(
         if drain.way == DrainWay::Termination {
             return;
         }
+        // Decided, and then not asked for: no operator, or no API server. The pod's time to hear of it
+        // begins with the request.
+        if drain.deadline.is_none() && after(drain.since.0, HEARING) <= observation.now {
+            drain.since = MicroTime(observation.now);
+        }
     }
     let epoch = drain.epoch.clone();
     if is_asked {

@@ -67,7 +67,7 @@ where
 fn drain_survives_the_loss_of_its_marks() {
     run("wiped", async |through| {
         let busy = Manner {
-            work: Pace::After(Duration::from_secs(4)),
+            work: Pace::Never,
             ..Manner::default()
         };
         through.world.order("web:1", busy);
@@ -103,6 +103,7 @@ fn drain_survives_the_loss_of_its_marks() {
             (&first["epoch"], &first["since"])
         );
         assert_eq!(last["deadline"], first["deadline"]);
+        through.world.order("web:1", Manner::default());
         through.settle().await;
         assert_eq!(through.world.trail.now().pods.len(), 1);
     });

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Service;
 use serde_json::json;
 
 use super::through::run;
@@ -49,6 +50,14 @@ fn time_that_the_api_server_asks_for_is_waited() {
             }];
         });
         through.world.set_image(&format!("{WEB}:5")).await;
+        wait(|| refused(&through, 429) > 0).await;
+        // A change that has the operator look.
+        let touch = json!({"metadata": {"annotations": {"example.com/touched": ""}}});
+        through.world.patch_other::<Service>(WEB, touch).await;
+        through
+            .world
+            .set(json!({"progressDeadlineSeconds": 601}))
+            .await;
         through.settle().await;
         through.ends_like(&mark, &other, "a 429").await;
         let calls = through.proxy.calls();
@@ -59,7 +68,7 @@ fn time_that_the_api_server_asks_for_is_waited() {
         let next = calls
             .iter()
             .skip(at + 1)
-            .find(|(_, call)| call.resource == "pods");
+            .find(|(_, call)| call.resource == "pods" && call.name == calls[at].1.name);
         let waited = next.expect("it comes back").0 - calls[at].0;
         assert!(waited >= Duration::from_secs(SECONDS.into()), "{waited:?}");
     });

@@ -199,6 +199,20 @@ fn pod_with_the_request_of_a_cancelled_drain_is_not_counted_on() {
 }
 
 #[test]
+fn drain_that_could_not_be_asked_for_is_not_overdue() {
+    let mut seen = replaced(
+        vec![pod("a").of("old").ready(0)],
+        vec![drain("a", DrainWay::Readiness, 0)],
+    );
+    seen.now = at(3600);
+    let back = plan(&seen);
+    assert_eq!(record(&back, "a").outcome, None);
+    assert_eq!(record(&back, "a").since.0, at(3600));
+    let asks = |action: &Action| matches!(action, Action::RequestDrain { .. });
+    assert!(back.actions.iter().any(asks), "{:?}", back.actions);
+}
+
+#[test]
 fn request_that_was_not_heard_is_asked_again_and_ever_more_seldom() {
     let asked_again = |asked: i64, now: i64| {
         let mut unheard = pod("b").of("old").ready(60).asked("epoch-of-b");
