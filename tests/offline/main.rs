@@ -10,3 +10,4 @@ mod inject;
 mod readme;
 mod rollout;
 mod safety;
+mod simulation;
