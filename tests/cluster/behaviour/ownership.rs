@@ -136,9 +136,7 @@ async fn replica_set_is_released_and_adopted_by_its_labels<A: Arm>(world: World<
             view.collisions == 1 && view.is_complete()
         })
         .await;
-    world
-        .until("both serve", |now| serving(now) == 2)
-        .await;
+    world.until("both serve", |now| serving(now) == 2).await;
     world.patch_other::<ReplicaSet>(&first, label(WEB)).await;
     world
         .until("it is adopted again", |now| {
