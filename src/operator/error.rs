@@ -39,7 +39,17 @@ impl Failure {
 
     /// The object is not as it was seen, or not there any more.
     pub(super) fn is_outdated(&self) -> bool {
-        matches!(self.code(), Some(404 | 409))
+        matches!(self.code(), Some(404 | 409)) || self.is_of_another()
+    }
+
+    /// Another object has the name by now: a merge patch with the UID of the one that was seen is taken
+    /// for a change of what cannot be changed, and not for a conflict.
+    fn is_of_another(&self) -> bool {
+        let Self::Refused(status) = self else {
+            return false;
+        };
+        let mut causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 422 && causes.any(|cause| cause.field == "metadata.uid")
     }
 }
 
@@ -200,6 +210,20 @@ mod tests {
     }
 
     /// R40.
+    #[test]
+    fn a_patch_of_an_object_that_another_took_the_place_of_is_a_conflict() {
+        let status = serde_json::json!({
+            "status": "Failure", "code": 422, "message": "field is immutable", "reason": "Invalid",
+            "details": {"causes": [{"field": "metadata.uid", "message": "", "reason": "FieldValueInvalid"}]},
+        });
+        let error = Error::CancelDrain {
+            name: "a".into(),
+            source: Failure::Refused(Box::new(serde_json::from_value(status).unwrap())),
+        };
+        assert_eq!(error.class(), Class::LookAgain);
+        assert_eq!(refused(422, 0).class(), Class::Retry(None));
+    }
+
     #[test]
     fn the_time_that_the_server_asks_for_is_honoured() {
         let seven = Some(Duration::from_secs(7));

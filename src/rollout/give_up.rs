@@ -6,9 +6,9 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::observation::{Observation, Pod, Revision, after};
-use super::plan::{Action, Draft, Hold, VICTIM_PATIENCE};
+use super::plan::{Action, COST_SETTLES, Draft, Hold, VICTIM_PATIENCE};
 use super::target::Target;
-use super::victims::leave_first;
+use super::victims::{leave_first, rests_on_cost};
 use crate::api::COST_NEXT;
 use crate::api::v1alpha1::{DrainEnd, DrainWay};
 
@@ -50,6 +50,7 @@ fn give_up_of(
     let is_vain = staying
         .iter()
         .any(|pod| way(pod) == Some(DrainWay::Readiness));
+    let by_cost = rests_on_cost(&committed, &rest, way);
     for pod in &others {
         retire(pod, draft);
     }
@@ -73,6 +74,9 @@ fn give_up_of(
         return;
     }
     if are_next {
+        if by_cost && !is_cost_seen(observation, &committed, draft) {
+            return;
+        }
         let count = u32::try_from(committed.len()).unwrap_or(u32::MAX);
         scale_down(observation, revision, count, draft);
     } else if others.is_empty() && marks == 0 {
@@ -85,6 +89,23 @@ fn give_up_of(
         };
         delete_by_name(observation, &committed, patience, draft);
     }
+}
+
+/// The ReplicaSet's controller has had its time to see the cost that was written when these pods were
+/// given up.
+fn is_cost_seen(observation: &Observation, committed: &[&Pod], draft: &mut Draft) -> bool {
+    let given_up = committed
+        .iter()
+        .filter_map(|pod| Some((*pod, retired(observation, pod)?.0)));
+    let Some((pod, last)) = given_up.max_by_key(|(_, at)| *at) else {
+        return true;
+    };
+    let until = after(last, COST_SETTLES);
+    if until > observation.now {
+        let pod = pod.name.clone();
+        draft.hold_until(until, Hold::VictimOrder { pod, until });
+    }
+    until <= observation.now
 }
 
 /// Deletes pods that their ReplicaSet would not take first, once it had its time.

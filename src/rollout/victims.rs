@@ -47,8 +47,27 @@ pub fn leave_first(
         let (is_scheduled, phase, _, cost) = rank(pod);
         match way(pod) {
             Some(_) => very_last < (is_scheduled, phase, false, cost.min(COST_DRAINING)),
+            // One that is about to turn Ready must not stand beside one that serves.
             None if pod.is_ready() => very_last < rank(pod),
             None => last < rank(pod),
         }
+    })
+}
+
+/// It is the deletion cost that puts a leaving pod before a staying one. A ReplicaSet's controller says
+/// nothing by which one could tell that it has seen a cost.
+#[must_use]
+pub(super) fn rests_on_cost(
+    leaving: &[&Pod],
+    staying: &[&Pod],
+    way: impl Fn(&Pod) -> Option<DrainWay>,
+) -> bool {
+    let state = |pod: &Pod| (pod.node.is_some(), pod.phase, pod.is_ready());
+    let Some(last) = leaving.iter().map(|pod| state(pod)).max() else {
+        return false;
+    };
+    staying.iter().any(|pod| {
+        let (is_scheduled, phase, is_ready) = state(pod);
+        last >= (is_scheduled, phase, is_ready && way(pod).is_none())
     })
 }

@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod chart;
+mod conformance;
 mod crd;
 mod faults;
 #[path = "../fixtures/monitor.rs"]

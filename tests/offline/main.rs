@@ -10,4 +10,5 @@ mod inject;
 mod readme;
 mod rollout;
 mod safety;
+mod simulation;
 mod stored;

@@ -13,6 +13,7 @@ mod image;
 mod load;
 mod measurements;
 mod process;
+mod simulate;
 mod stage;
 mod test;
 mod tools;
@@ -42,6 +43,8 @@ enum Command {
     /// A real Kubernetes on this machine
     Cluster(cluster::Args),
     Demo(demo::Args),
+    /// Run the operator in a simulated cluster: many seeds, or one told whole
+    Simulate(simulate::Args),
     /// Build the images of operator and agent as tar files
     Image(image::Args),
 }
@@ -69,6 +72,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Cluster(args) => cluster::main(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Image(args) => image::main(&args),
     }
 }

@@ -117,7 +117,8 @@ fn silent_agent_leaves_two_seconds_after_its_deadline() {
             .is_none_or(|body| body.pod.terminating)
     });
     let late = world.time().duration_since(drain.deadline.expect("one").0);
-    assert!((2000..2500).contains(&late.as_millis()), "{late:?}");
+    // Where a sibling drains too, its cost gets half a second to reach the ReplicaSet's controller.
+    assert!((2000..3000).contains(&late.as_millis()), "{late:?}");
     assert_eq!(told(&world, "DrainSilent"), 1);
     world.settle();
     let forced = world
