@@ -80,9 +80,11 @@ fn give_up_of(
         let count = u32::try_from(committed.len()).unwrap_or(u32::MAX);
         scale_down(observation, revision, count, draft);
     } else if others.is_empty() && marks == 0 {
-        // Everything is said that would put them first. A sibling that is withdrawn stays before them for
-        // as long as it drains: there is nothing to be patient for.
-        let patience = if is_vain {
+        // Everything is said that would put them first. A sibling that is withdrawn stays before those that
+        // serve for as long as it drains: there is nothing to be patient for. One that does not serve yet
+        // has its turn with the patience of others: deleted at once it would be made and deleted again
+        // and again, and the ReplicaSet never caught up.
+        let patience = if is_vain && committed.iter().all(|pod| pod.is_ready()) {
             Duration::ZERO
         } else {
             VICTIM_PATIENCE

@@ -126,6 +126,18 @@ fn weather(world: &mut World, storm: &[(Deed, i64)]) {
     assert!(world.status.drains.is_empty());
 }
 
+/// A pod that was made in the place of one on its way out was deleted and made again without end.
+#[test]
+fn newborn_beside_a_drain_on_a_lost_node_is_not_made_again_and_again() {
+    let storm = [
+        (Deed::Crash(2), 1),
+        (Deed::Apply("v2"), 7755),
+        (Deed::Undo(0), 2290),
+        (Deed::LoseNode(3), 964),
+    ];
+    weather(&mut begin((4, 1, 0, false)), &storm);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..cases(60) })]
 
