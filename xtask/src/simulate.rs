@@ -31,19 +31,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut command = in_root("cargo")?;
     command.args(["test", "--quiet", "--test", "offline"]);
     command.args(["--", "--nocapture", "--exact"]);
-    match args.seed {
-        Some(seed) => {
-            command.arg("simulation::seed_is_told");
-            command.env("SIMULATION_SEED", seed.to_string());
-            if args.shorten {
-                command.env("SIMULATION_SHORTEN", "1");
-            }
+    if let Some(seed) = args.seed {
+        command.arg("simulation::seed_is_told");
+        command.env("SIMULATION_SEED", seed.to_string());
+        if args.shorten {
+            command.env("SIMULATION_SHORTEN", "1");
         }
-        None => {
-            command.arg("simulation::no_seed_breaks_a_promise");
-            command.env("SIMULATION_SEEDS", args.seeds.to_string());
-            command.env("SIMULATION_FROM", args.from.to_string());
-        }
+    } else {
+        command.arg("simulation::no_seed_breaks_a_promise");
+        command.env("SIMULATION_SEEDS", args.seeds.to_string());
+        command.env("SIMULATION_FROM", args.from.to_string());
     }
     process::run(&mut command)
 }
