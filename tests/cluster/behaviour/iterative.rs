@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
@@ -44,6 +45,8 @@ async fn random_changes_end_complete_from_another_seed<A: Arm>(world: World<A>) 
 
 async fn change_by_chance<A: Arm>(world: &World<A>, seed: u64) {
     let mut chance = Chance(seed);
+    // Changes come faster than a busy machine acts on them: what it does may rest on any of the last.
+    world.watcher.terms.lock().unwrap().lag = SignedDuration::from_secs(30);
     world.create_complete(4, bounds(1, 1)).await;
     let mut replicas = 4;
     let mut image = "web:1".to_owned();
