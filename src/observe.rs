@@ -20,7 +20,7 @@ use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{
     ADOPTED, CONFIG, DEPLOYMENT_REVISION, INJECTED, POD_TEMPLATE_HASH, REVISION, SIZED,
 };
-use crate::rollout::{Invalid, NewRevision, Observation, Revision};
+use crate::rollout::{Invalid, NewRevision, ObjectRef, Observation, Revision};
 
 pub use self::owners::{inherited, matches};
 
@@ -114,6 +114,16 @@ pub fn observe(
         revisions,
         claims,
         previous: object.status.clone().unwrap_or_default(),
+    }
+}
+
+/// The object as it was seen: what a write that rests on it is guarded by.
+#[must_use]
+pub fn seen(object: &impl ResourceExt) -> ObjectRef {
+    ObjectRef {
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        resource_version: object.resource_version().unwrap_or_default(),
     }
 }
 

@@ -39,13 +39,11 @@ use self::adoption::Adoption;
 pub use self::args::Args;
 use self::args::{Command, LogFormat, Run};
 pub use self::caches::Guarded;
-use self::clock::Clock;
 use self::collect::collect;
 use self::error::in_words;
 pub use self::host::Host;
-use self::memory::Memory;
 use self::metrics::Metrics;
-use self::reconcile::{Context, after_error, reconcile};
+use self::reconcile::{Agent, Context, after_error, reconcile};
 use self::strays::Found;
 use self::watch::Sync;
 pub use self::watch::{Watch, Watches};
@@ -154,16 +152,11 @@ async fn operate(run: Run) -> Result<(), Fatal> {
         () = &mut stop => return Ok(()),
     }
     let host: Arc<dyn Host> = Arc::new(host::System);
-    let context = Context {
-        client,
-        caches,
-        memory: Memory::default(),
-        clock: Clock::start(host.clone()),
-        host,
-        metrics,
-        agent_image: run.agent_image,
-        agent_pull_policy: run.agent_pull_policy.map(args::PullPolicy::as_str),
+    let agent = Agent {
+        image: run.agent_image,
+        pull_policy: run.agent_pull_policy.map(args::PullPolicy::as_str),
     };
+    let context = Context::begin(client, caches, host, metrics, agent);
     control(Arc::new(context), (changes, found), run.concurrency, stop).await;
     info!("stopped");
     Ok(())
@@ -178,16 +171,11 @@ pub async fn live_in(client: Client, watches: Watches, host: Arc<dyn Host>, agen
     let (queue, changes) = mpsc::unbounded();
     let (caches, found) = watch::start(watches, &Sync::default(), &queue, Adoption::default());
     caches.complete().await;
-    let context = Context {
-        client,
-        caches,
-        memory: Memory::default(),
-        clock: Clock::start(host.clone()),
-        host,
-        metrics: Arc::new(Metrics::new()),
-        agent_image: agent_image.into(),
-        agent_pull_policy: None,
+    let agent = Agent {
+        image: agent_image.into(),
+        pull_policy: None,
     };
+    let context = Context::begin(client, caches, host, Arc::new(Metrics::new()), agent);
     let never = std::future::pending();
     control(Arc::new(context), (changes, found), 1, never).await;
 }

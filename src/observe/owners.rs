@@ -8,10 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
-use super::is_controlled_by;
+use super::{is_controlled_by, seen};
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{ADOPTED, LAST_APPLIED, REVISION, SIZED};
-use crate::rollout::{Claims, ObjectRef};
+use crate::rollout::Claims;
 
 /// Deployment's own notes, on an object that was written from one.
 const DEPLOYMENTS: &str = "deployment.kubernetes.io/";
@@ -70,20 +70,12 @@ pub(super) fn claims(object: &GracefulDeployment, sets: &[Arc<ReplicaSet>]) -> C
         let owners = set.metadata.owner_references.iter().flatten();
         let is_free = owners.clone().all(|owner| owner.controller != Some(true));
         match matches(&object.spec.selector, set.labels()) {
-            true if is_free => claims.adopt.push(named(set)),
-            false if is_ours => claims.release.push(named(set)),
+            true if is_free => claims.adopt.push(seen(set.as_ref())),
+            false if is_ours => claims.release.push(seen(set.as_ref())),
             _ => {}
         }
     }
     claims
-}
-
-fn named(set: &ReplicaSet) -> ObjectRef {
-    ObjectRef {
-        name: set.name_any(),
-        uid: set.uid().unwrap_or_default(),
-        resource_version: set.resource_version().unwrap_or_default(),
-    }
 }
 
 #[cfg(test)]

@@ -71,16 +71,12 @@ impl Caches {
         }
         let namespace = set.metadata.namespace.as_ref();
         let is_claimant = |object: &Guarded| {
-            let metadata = kube::Resource::meta(object);
+            let metadata = object.meta();
             let readable = object.0.as_ref().ok();
             metadata.namespace.as_ref() == namespace
                 && readable.is_some_and(|object| matches(&object.spec.selector, set.labels()))
         };
-        let objects = self.objects.state_filter(is_claimant);
-        objects
-            .iter()
-            .map(|object| ObjectRef::from_obj(object.as_ref()))
-            .collect()
+        self.objects_that(is_claimant)
     }
 
     /// The object that owns a ReplicaSet.
@@ -121,8 +117,12 @@ impl Caches {
 
     /// Every object of a Service's namespace: which of them it selects is for `observe` to say.
     pub(super) fn neighbours(&self, namespace: Option<&str>) -> Vec<ObjectRef<Guarded>> {
-        self.objects
-            .state_filter(|object| object.meta().namespace.as_deref() == namespace)
+        self.objects_that(|object| object.meta().namespace.as_deref() == namespace)
+    }
+
+    fn objects_that(&self, is_meant: impl Fn(&Guarded) -> bool) -> Vec<ObjectRef<Guarded>> {
+        let objects = self.objects.state_filter(is_meant);
+        objects
             .iter()
             .map(|object| ObjectRef::from_obj(object.as_ref()))
             .collect()

@@ -24,7 +24,7 @@ where
         move |(mut changes, mut waiting, mut moments)| async move {
             loop {
                 tokio::select! {
-                biased;
+                    biased;
                     change = changes.next() => {
                         let change = change?;
                         if waiting.insert(change.clone()) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::v1alpha1::GracefulDeploymentStatus;
 use crate::api::{AGENT, CANCELLED, DRAIN};
-use crate::observe::Objects;
+use crate::observe::{Objects, seen};
 use crate::rollout::{Action, ObjectRef, Plan};
 
 /// As long as the planner waits before it asks again: an agent that heard is ready by then.
@@ -64,7 +64,7 @@ pub(super) fn repeat(
     let soon = now.checked_add(ECHO).unwrap_or(Timestamp::MAX);
     let (mut repeats, mut wakes) = (Vec::new(), Vec::new());
     for pod in &objects.pods {
-        let seen = seen(pod);
+        let seen = seen(pod.as_ref());
         if known.contains(&seen.uid.as_str()) {
             continue;
         }
@@ -108,15 +108,6 @@ fn unasked(pod: &Pod) -> Option<&Pod> {
     let annotations = pod.metadata.annotations.as_ref();
     let is_asked = annotations.is_some_and(|all| all.contains_key(DRAIN));
     (!is_asked && pod.metadata.deletion_timestamp.is_none()).then_some(pod)
-}
-
-fn seen(pod: &Pod) -> ObjectRef {
-    let metadata = &pod.metadata;
-    ObjectRef {
-        name: metadata.name.clone().unwrap_or_default(),
-        uid: metadata.uid.clone().unwrap_or_default(),
-        resource_version: metadata.resource_version.clone().unwrap_or_default(),
-    }
 }
 
 #[cfg(test)]

@@ -50,8 +50,13 @@ pub(super) struct Context {
     pub(super) clock: Clock,
     pub(super) host: Arc<dyn Host>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) agent_image: String,
-    pub(super) agent_pull_policy: Option<&'static str>,
+    pub(super) agent: Agent,
+}
+
+/// The agent that is injected.
+pub(super) struct Agent {
+    pub(super) image: String,
+    pub(super) pull_policy: Option<&'static str>,
 }
 
 /// Brings one object nearer to what is wanted, by one small step.
@@ -256,6 +261,25 @@ impl Recalled {
 }
 
 impl Context {
+    /// Of a process that begins and remembers nothing.
+    pub(super) fn begin(
+        client: Client,
+        caches: Caches,
+        host: Arc<dyn Host>,
+        metrics: Arc<Metrics>,
+        agent: Agent,
+    ) -> Self {
+        Self {
+            client,
+            caches,
+            memory: Memory::default(),
+            clock: Clock::start(host.clone()),
+            host,
+            metrics,
+            agent,
+        }
+    }
+
     pub(super) fn calls(&self) -> Calls<'_> {
         Calls {
             client: &self.client,
@@ -293,8 +317,8 @@ impl Context {
             drain: &spec.drain,
             shutdown: &spec.shutdown,
             probes: &spec.probes,
-            agent_image: &self.agent_image,
-            agent_pull_policy: self.agent_pull_policy,
+            agent_image: &self.agent.image,
+            agent_pull_policy: self.agent.pull_policy,
         };
         let injected = inject(&spec.template, &injection)
             .map_err(|refusal| Invalid(vec![refusal.to_string()]))?;

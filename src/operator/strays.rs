@@ -22,7 +22,7 @@ use super::caches::Caches;
 use super::error::{Failure, in_words};
 use super::prune::{controller, is_marked, is_object};
 use super::reconcile::Context;
-use crate::rollout;
+use crate::observe::seen;
 
 /// For so long it may only seem that a pod is nobody's: one watch is ahead of another, or a ReplicaSet
 /// goes from one object to the next.
@@ -116,11 +116,7 @@ async fn unmark(calls: &Calls<'_>, pod: &Pod) -> Result<(), Failure> {
     if !is_stray(calls, pod).await? {
         return Ok(());
     }
-    let seen = rollout::ObjectRef {
-        name: pod.metadata.name.clone().unwrap_or_default(),
-        uid: pod.metadata.uid.clone().unwrap_or_default(),
-        resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
-    };
+    let seen = seen(pod);
     let patch = Patch::Merge(cancel_drain(&seen, pod, calls.clock.read().now));
     let params = patch_params();
     let api: Api<Pod> = namespaced(calls, pod);

@@ -16,7 +16,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tracing::{debug, warn};
@@ -260,11 +260,11 @@ impl Follow {
             let Some(event) = pruned(event, kind.prune, &self.caches) else {
                 continue;
             };
-            let concerned = self.concerned(&kind, &store, &event);
             let before = match &event {
                 Event::Apply(new) | Event::Delete(new) => store.get(&ObjectRef::from_obj(new)),
                 _ => None,
             };
+            let concerned = self.concerned(&kind, before.as_deref(), &event);
             writer.apply_watcher_event(&event);
             if matches!(event, Event::InitDone) {
                 self.sync.done(kind.name);
@@ -309,22 +309,18 @@ impl Follow {
     fn concerned<K>(
         &self,
         kind: &Kind<K>,
-        store: &Store<K>,
+        before: Option<&K>,
         event: &Event<K>,
-    ) -> Vec<ObjectRef<Guarded>>
-    where
-        K: Resource<DynamicType = ()> + Clone,
-    {
+    ) -> Vec<ObjectRef<Guarded>> {
         let (Event::Apply(new) | Event::Delete(new)) = event else {
             return Vec::new();
         };
-        let old = store.get(&ObjectRef::from_obj(new));
         let is_deletion = matches!(event, Event::Delete(_));
-        match old {
-            Some(old) if !is_deletion && (kind.is_same)(&old, new) => return Vec::new(),
+        match before {
+            Some(old) if !is_deletion && (kind.is_same)(old, new) => return Vec::new(),
             // What the old one named may be what the new one no longer does.
             Some(old) => {
-                for object in (kind.concerns)(&self.caches, &old) {
+                for object in (kind.concerns)(&self.caches, old) {
                     self.tell(object);
                 }
             }

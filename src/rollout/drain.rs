@@ -88,6 +88,7 @@ pub(super) fn cancel(
         })
         .collect();
     warm.sort_by_key(|pod| pod.agent.restarts);
+    let is_updated = observation.updated().is_some_and(|own| own.uid == lead.uid);
     let mut taken = 0;
     for pod in warm {
         // One that left because there were too many comes back only where there is room for it; one
@@ -99,10 +100,7 @@ pub(super) fn cancel(
             continue;
         }
         draft.forget(pod);
-        budget.make(
-            1,
-            observation.updated().is_some_and(|own| own.uid == lead.uid),
-        );
+        budget.make(1, is_updated);
         taken += 1;
         draft.tell(
             false,

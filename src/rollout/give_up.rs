@@ -47,10 +47,8 @@ fn give_up_of(
     let is_in_order = leave_first(leaving, staying, way);
     let rest: Vec<_> = staying.iter().chain(&others).copied().collect();
     let are_next = leave_first(&committed, &rest, way);
-    let is_vain = staying
-        .iter()
-        .any(|pod| way(pod) == Some(DrainWay::Readiness));
     let by_cost = rests_on_cost(&committed, &rest, way);
+    let patience = patience(&committed, staying, way);
     for pod in &others {
         retire(pod, draft);
     }
@@ -80,15 +78,7 @@ fn give_up_of(
         let count = u32::try_from(committed.len()).unwrap_or(u32::MAX);
         scale_down(observation, revision, count, draft);
     } else if others.is_empty() && marks == 0 {
-        // Everything is said that would put them first. A sibling that is withdrawn stays before those that
-        // serve for as long as it drains: there is nothing to be patient for. One that does not serve yet
-        // has its turn with the patience of others: deleted at once it would be made and deleted again
-        // and again, and the ReplicaSet never caught up.
-        let patience = if is_vain && committed.iter().all(|pod| pod.is_ready()) {
-            Duration::ZERO
-        } else {
-            VICTIM_PATIENCE
-        };
+        // Everything is said that would put them first.
         delete_by_name(observation, &committed, patience, draft);
     }
 }
@@ -108,6 +98,25 @@ fn is_cost_seen(observation: &Observation, committed: &[&Pod], draft: &mut Draft
         draft.hold_until(until, Hold::VictimOrder { pod, until });
     }
     until <= observation.now
+}
+
+/// For how long a ReplicaSet may yet choose these pods by itself. A sibling that is withdrawn stays before
+/// those that serve for as long as it drains: there is nothing to be patient for. One that does not
+/// serve yet has its turn with the patience of others: deleted at once it would be made and deleted
+/// again and again, and the ReplicaSet never caught up.
+fn patience(
+    committed: &[&Pod],
+    staying: &[&Pod],
+    way: impl Fn(&Pod) -> Option<DrainWay>,
+) -> Duration {
+    let mut staying = staying.iter();
+    let is_vain = staying.any(|pod| way(pod) == Some(DrainWay::Readiness))
+        && committed.iter().all(|pod| pod.is_ready());
+    if is_vain {
+        Duration::ZERO
+    } else {
+        VICTIM_PATIENCE
+    }
 }
 
 /// Deletes pods that their ReplicaSet would not take first, once it had its time.

@@ -6,6 +6,8 @@ mod chart;
 mod conformance;
 mod crd;
 mod faults;
+#[path = "../fixtures/merge.rs"]
+mod merge;
 #[path = "../fixtures/monitor.rs"]
 mod monitor;
 mod proxy;

@@ -23,7 +23,6 @@ use serde_json::{Value, json};
 pub(crate) use self::arm::{Arm, Deployment, Graceful};
 pub(crate) use self::operator::Operator;
 pub(crate) use self::trail::{Now, Trail};
-pub(crate) use self::verbs::merge;
 pub(crate) use self::view::View;
 use crate::standin::orders::Manner;
 use crate::standin::{NODE_LABEL, node_group, stand_in};

@@ -7,6 +7,8 @@ mod cases;
 mod chart;
 mod generated;
 mod inject;
+#[path = "../fixtures/merge.rs"]
+mod merge;
 mod readme;
 mod rollout;
 mod safety;

@@ -24,9 +24,6 @@ pub(crate) use rig::{Rig, Tests};
 /// of its own and waits for controllers most of its time.
 const AT_ONCE: &str = "12";
 
-/// Tells the tests that have a long form to take it.
-const FULL: &str = "GRACEFUL_FULL";
-
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -153,9 +150,6 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
         arguments.extend(["--skip", "bench::", "--skip", "soak::"].map(str::to_owned));
     }
     let mut env = vec![];
-    if args.full {
-        env.push((FULL, "1"));
-    }
     if stage == Stage::Cluster {
         env.push(("RUST_TEST_THREADS", AT_ONCE));
     }

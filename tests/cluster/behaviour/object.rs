@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::bounds::bounds;
 use super::scenarios;
+use crate::merge::merge;
 use crate::world::trail::{Kind, image};
 use crate::world::{Arm, Graceful, Now, WEB, World};
 
@@ -131,7 +132,7 @@ async fn selector_is_immutable<A: Arm>(world: World<A>) {
 async fn malformed_template_is_refused_at_admission<A: Arm>(world: World<A>) {
     let container = |more: Value| {
         let mut container = json!({"name": WEB, "image": "web:1"});
-        crate::world::merge(&mut container, &more);
+        merge(&mut container, &more);
         json!({"template": {"spec": {"containers": [container]}}})
     };
     let pod = |spec: Value| json!({"template": {"spec": spec}});
@@ -248,7 +249,7 @@ async fn spec_that_cannot_be_acted_on_says_so_and_goes_on_when_mended(world: Wor
     let hook = json!({"preStop": {"httpGet": {"port": "nobody", "path": "/"}}});
     let container = |more: Value| {
         let mut container = json!({"name": WEB, "image": "web:2"});
-        crate::world::merge(&mut container, &more);
+        merge(&mut container, &more);
         json!({"template": {"spec": {"containers": [container]}}})
     };
     world.set(container(json!({"lifecycle": hook}))).await;

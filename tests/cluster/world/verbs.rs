@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::{Arm, WEB, World};
 
+use crate::merge::merge;
+
 impl<A: Arm> World<A> {
     /// The object with this many replicas of the image `web:1`, and `more` merged into its spec.
     pub(crate) fn object(replicas: i32, more: &Value) -> Value {
@@ -146,24 +148,5 @@ impl<A: Arm> World<A> {
     pub(crate) fn revision(set: &ReplicaSet) -> i64 {
         let number = set.annotations().get(A::REVISION);
         number.and_then(|text| text.parse().ok()).unwrap_or(0)
-    }
-}
-
-/// Kubernetes' merge patch.
-pub(crate) fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(fields) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let target = target.as_object_mut().unwrap();
-    for (key, value) in fields {
-        if value.is_null() {
-            target.remove(key);
-        } else {
-            merge(target.entry(key).or_insert(Value::Null), value);
-        }
     }
 }
