@@ -290,8 +290,16 @@ impl Draft {
 
     /// The ReplicaSet is scaled in this round already.
     pub(super) fn scales(&self, revision: &Revision) -> bool {
-        self.actions.iter().any(|action| {
-            matches!(action, Action::ScaleReplicaSet { replica_set, .. } if replica_set.uid == revision.uid)
+        self.scaled_to(revision).is_some()
+    }
+
+    /// What the ReplicaSet is asked for in this round.
+    pub(super) fn scaled_to(&self, revision: &Revision) -> Option<u32> {
+        self.actions.iter().find_map(|action| match action {
+            Action::ScaleReplicaSet {
+                replica_set, to, ..
+            } if replica_set.uid == revision.uid => Some(*to),
+            _ => None,
         })
     }
 

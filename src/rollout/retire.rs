@@ -162,9 +162,20 @@ fn withdraw(
     }
 }
 
-/// A sibling is about to be deleted while it serves. Its ReplicaSet would take a pod that is withdrawn
-/// before it, so nothing is withdrawn until it is gone: that takes a second or two.
-fn has_to_wait(observation: &Observation, pod: &Pod, draft: &Draft) -> bool {
+/// Its ReplicaSet has a pod left to take. A sibling that serves until then would be passed over for one
+/// that is withdrawn; and one that is withdrawn itself goes first only beside those that serve. So nothing
+/// is withdrawn beside it until it is gone: that takes a second or two.
+fn has_to_wait(observation: &Observation, pod: &Pod, draft: &mut Draft) -> bool {
+    let mut revisions = observation.revisions.iter();
+    let own = revisions.find(|revision| revision.uid == pod.owner);
+    if let Some(own) = own.filter(|own| takes_a_pod(observation, own, draft)) {
+        let replica_set = own.name.clone();
+        let hold = Hold::ReplicaSetBehind { replica_set };
+        if !draft.holds.contains(&hold) {
+            draft.holds.push(hold);
+        }
+        return true;
+    }
     let siblings = observation
         .active()
         .filter(|other| other.owner == pod.owner);
@@ -172,6 +183,12 @@ fn has_to_wait(observation: &Observation, pod: &Pod, draft: &Draft) -> bool {
         let mut drains = draft.drains.iter();
         drains.any(|drain| drain.uid == other.uid && drain.way == DrainWay::Termination)
     })
+}
+
+/// The ReplicaSet was asked for fewer pods than it has, now or in this round.
+fn takes_a_pod(observation: &Observation, revision: &Revision, draft: &Draft) -> bool {
+    let wanted = draft.scaled_to(revision).unwrap_or(revision.replicas);
+    observation.active_of(revision).count() > wanted as usize
 }
 
 /// How the pod is taken out of traffic: by readiness, unless that would be worse for its clients.

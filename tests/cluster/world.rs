@@ -8,6 +8,7 @@ pub(crate) mod trail;
 mod verbs;
 pub(crate) mod view;
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -76,12 +77,21 @@ pub(crate) fn run<A: Arm, F: Future<Output = ()>>(
             assert!(outcome.is_err(), "promises broken in {namespace}");
         }
         if let Err(panic) = outcome {
+            println!("{namespace}: {}", message(&*panic));
             resume_unwind(panic);
         }
         let _ = namespaces
             .delete(&namespace, &DeleteParams::background())
             .await;
     });
+}
+
+/// What a scenario failed with, once more after the long story.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it failed without a word")
 }
 
 /// A name of its own for each test of each process, short enough for the API.
@@ -181,21 +191,18 @@ impl<A: Arm> World<A> {
     /// Waits until the rollout is complete, as `kubectl rollout status` sees it.
     pub(crate) async fn complete(&self) -> View {
         self.catch_up().await;
-        self.until_status("the rollout is complete", View::is_complete)
-            .await
+        let view = self
+            .until_status("the rollout is complete", View::is_complete)
+            .await;
+        // The object's watch may be ahead of the pods'.
+        self.catch_up().await;
+        view
     }
 
-    /// Waits until the watch of the object shows what the API server has.
+    /// Waits until the watches show what the API server has.
     pub(crate) async fn catch_up(&self) {
-        let object = self.objects().get(WEB).await.expect("the object");
-        let generation = object.metadata.generation;
-        self.trail
-            .until(&|now: &Now| {
-                now.object
-                    .as_ref()
-                    .is_some_and(|seen| seen["metadata"]["generation"].as_i64() >= generation)
-            })
-            .await;
+        let caught_up = tokio::time::timeout(PATIENCE, self.trail.catch_up()).await;
+        caught_up.expect("the watches tell what there is");
     }
 
     /// The template that scenarios begin with: one container of an image, on the stand-in's nodes.

@@ -224,6 +224,7 @@ impl Through {
                 })
             })
             .await;
+        self.world.catch_up().await;
     }
 }
 

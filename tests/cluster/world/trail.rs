@@ -10,7 +10,7 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -56,6 +56,7 @@ struct Seen {
 /// Everything that happened in a namespace.
 #[derive(Clone)]
 pub(crate) struct Trail {
+    apis: Vec<(Kind, Api<DynamicObject>)>,
     seen: Arc<Mutex<Seen>>,
     told: watch::Sender<()>,
 }
@@ -63,22 +64,61 @@ pub(crate) struct Trail {
 impl Trail {
     /// Begins before anything happens.
     pub(super) async fn start<A: Arm>(client: &Client, namespace: &str) -> Self {
+        let kinds = [
+            (Kind::Object, A::resource()),
+            (Kind::ReplicaSet, ApiResource::erase::<ReplicaSet>(&())),
+            (Kind::Pod, ApiResource::erase::<Pod>(&())),
+            (
+                Kind::EndpointSlice,
+                ApiResource::erase::<EndpointSlice>(&()),
+            ),
+        ];
+        let api =
+            |resource: ApiResource| Api::namespaced_with(client.clone(), namespace, &resource);
         let trail = Self {
+            apis: kinds.map(|(kind, resource)| (kind, api(resource))).into(),
             seen: Arc::default(),
             told: watch::Sender::new(()),
         };
-        let follow = async |kind, resource: ApiResource| {
-            let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &resource);
+        for (kind, api) in trail.apis.clone() {
             let (begun, is_begun) = tokio::sync::oneshot::channel();
             tokio::spawn(trail.clone().follow(kind, api, begun));
             is_begun.await.expect("a watch");
-        };
-        follow(Kind::Object, A::resource()).await;
-        follow(Kind::ReplicaSet, ApiResource::erase::<ReplicaSet>(&())).await;
-        follow(Kind::Pod, ApiResource::erase::<Pod>(&())).await;
-        let slices = ApiResource::erase::<EndpointSlice>(&());
-        follow(Kind::EndpointSlice, slices).await;
+        }
         trail
+    }
+
+    /// Waits until each watch shows at least what the API server has: they run beside each other, and
+    /// what one tells may be news of before for another.
+    pub(crate) async fn catch_up(&self) {
+        for (kind, api) in &self.apis {
+            let list = api.list(&ListParams::default()).await.expect("a list");
+            let at = number(list.metadata.resource_version.as_deref());
+            let all = list.iter().map(|one| (one.name_any(), one));
+            let there: BTreeMap<_, _> = all
+                .filter(|(name, _)| *kind != Kind::Object || name == WEB)
+                .map(|(name, one)| (name, number(one.resource_version().as_deref())))
+                .collect();
+            self.until(&|now: &Now| {
+                let seen = now.versions(*kind);
+                // What came since the list was made is not in it.
+                seen.iter()
+                    .all(|(name, version)| *version > at || there.contains_key(*name))
+                    && there.iter().all(|(name, version)| {
+                        seen.get(name.as_str()).is_some_and(|seen| seen >= version)
+                            || self.lost(*kind, name)
+                    })
+            })
+            .await;
+        }
+    }
+
+    /// Something of this name was there and is gone again.
+    fn lost(&self, kind: Kind, name: &str) -> bool {
+        let seen = self.seen.lock().unwrap();
+        let mut changes = seen.changes.iter().rev();
+        let last = changes.find(|change| change.kind == kind && change.name == name);
+        last.is_some_and(|change| change.object.is_none())
     }
 
     async fn follow(
@@ -112,9 +152,8 @@ impl Trail {
         if kind == Kind::Object && name != WEB {
             return;
         }
-        let version = object.resource_version().and_then(|text| text.parse().ok());
         let change = Change {
-            version: version.expect("versions are numbers"),
+            version: number(object.resource_version().as_deref()),
             kind,
             name,
             object: (!is_gone).then(|| Arc::new(json!(object))),
@@ -176,7 +215,7 @@ impl Trail {
                 (Some(object), Kind::Pod) => pod_in_words(object),
                 (Some(object), Kind::ReplicaSet) => set_in_words(object),
                 (Some(object), Kind::Object) => object_in_words(object),
-                (Some(object), Kind::EndpointSlice) => object["endpoints"].to_string(),
+                (Some(object), Kind::EndpointSlice) => slice_in_words(object),
             };
             let _ = writeln!(text, "{version} {:?} {name}: {what}", change.kind);
         }
@@ -203,6 +242,22 @@ fn object_in_words(object: &Value) -> String {
     words
 }
 
+fn slice_in_words(slice: &Value) -> String {
+    let endpoints = slice["endpoints"].as_array().into_iter().flatten();
+    let words = endpoints.map(|endpoint| {
+        let name = endpoint["targetRef"]["name"].as_str().unwrap_or("somebody");
+        let is = |what: &str| endpoint["conditions"][what] == true;
+        let ready = if is("ready") { "ready" } else { "not ready" };
+        let end = if is("terminating") {
+            " terminating"
+        } else {
+            ""
+        };
+        format!("{name} {ready}{end}")
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
 fn set_in_words(set: &Value) -> String {
     let status = &set["status"];
     let count = |field: &str| status[field].as_i64().unwrap_or(0);
@@ -219,7 +274,32 @@ fn pod_in_words(pod: &Value) -> String {
     words.join(" ")
 }
 
+fn number(version: Option<&str>) -> u64 {
+    let number = version.and_then(|text| text.parse().ok());
+    number.expect("versions are numbers")
+}
+
+fn by_name(all: &BTreeMap<String, Arc<Value>>) -> Vec<(&str, &Arc<Value>)> {
+    all.iter()
+        .map(|(name, object)| (name.as_str(), object))
+        .collect()
+}
+
 impl Now {
+    /// What there is of a kind, and as of when.
+    fn versions(&self, kind: Kind) -> BTreeMap<&str, u64> {
+        let all: Vec<_> = match kind {
+            Kind::Object => self.object.iter().map(|object| (WEB, object)).collect(),
+            Kind::ReplicaSet => by_name(&self.replica_sets),
+            Kind::Pod => by_name(&self.pods),
+            Kind::EndpointSlice => by_name(&self.endpoint_slices),
+        };
+        let version = |object: &Value| number(object["metadata"]["resourceVersion"].as_str());
+        all.into_iter()
+            .map(|(name, object)| (name, version(object)))
+            .collect()
+    }
+
     fn apply(&mut self, change: Change) {
         let map = match change.kind {
             Kind::Object => {

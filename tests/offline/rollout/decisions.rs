@@ -85,6 +85,28 @@ fn replica_set_with_a_pod_left_to_delete_is_not_scaled_again() {
     }));
 }
 
+/// Withdrawn, a sibling may seem to the ReplicaSet's controller as good a victim as the pod that it was
+/// scaled down for.
+#[test]
+fn nothing_is_withdrawn_beside_a_pod_that_its_replica_set_has_still_to_take() {
+    let pods = vec![drained("a"), pod("b").of("old").ready(0)];
+    let mut seen = replaced(pods, vec![drained_record("a").retired(99)]);
+    let behind = Hold::ReplicaSetBehind {
+        replica_set: "old".into(),
+    };
+    let scaling = plan(&seen);
+    assert_eq!(scales(&scaling), [("old", 1)]);
+    seen.revisions[0].replicas = 1;
+    let scaled = plan(&seen);
+    for plan in [scaling, scaled] {
+        let drains = &plan.status.as_ref().expect("a status").drains;
+        assert!(drains.iter().all(|drain| drain.uid != "b"), "{drains:?}");
+        assert!(plan.holds.contains(&behind), "{:?}", plan.holds);
+    }
+    seen.pods[0].terminating = true;
+    assert_eq!(record(&plan(&seen), "b").outcome, None);
+}
+
 /// R11, T2.
 #[test]
 fn pod_that_an_endpoint_slice_names_again_is_not_given_up() {
