@@ -88,6 +88,11 @@ pub const USER_DELETION_COST: &str = "graceful.dev/user-deletion-cost";
 /// pods out.
 pub const DRAINING: &str = "graceful.dev/draining";
 
+/// Label of the injected pod template, value `true`, taken off a pod with the write that makes it its
+/// ReplicaSet's next victim. The ReplicaSet counts the pods that carry all labels of its template
+/// (`status.fullyLabeledReplicas`): so its controller tells that it has seen that write.
+pub const KEPT: &str = "graceful.dev/kept";
+
 /// Label of ReplicaSets and pods with the hash of the user's template, as Deployment has it.
 pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 

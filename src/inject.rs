@@ -24,7 +24,7 @@ use self::pod::Pod;
 pub use self::refusal::Refusal;
 use crate::api::injected::Summary;
 use crate::api::v1alpha1::{Drain, Probes, Shutdown};
-use crate::api::{CONFIG, INJECTED};
+use crate::api::{CONFIG, INJECTED, KEPT};
 
 /// What is injected, and by which settings.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +79,7 @@ pub fn inject(template: &Value, injection: &Injection<'_>) -> Result<Injected, R
         .insert("terminationGracePeriodSeconds".into(), json!(grace.seconds));
     let port = agent::inject(&mut draft, &pod, injection);
     annotations::inject(&mut draft.annotations, &pod, port);
+    draft.labels.insert(KEPT.into(), json!("true"));
 
     let summary = Summary {
         agent: injection.agent_image.into(),

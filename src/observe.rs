@@ -6,6 +6,7 @@ mod pods;
 mod services;
 mod target;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use kube::core::PartialObjectMeta;
 
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{
-    ADOPTED, CONFIG, DEPLOYMENT_REVISION, INJECTED, POD_TEMPLATE_HASH, REVISION, SIZED,
+    ADOPTED, CONFIG, DEPLOYMENT_REVISION, INJECTED, KEPT, POD_TEMPLATE_HASH, REVISION, SIZED,
 };
 use crate::rollout::{Invalid, NewRevision, ObjectRef, Observation, Revision};
 
@@ -110,7 +111,10 @@ pub fn observe(
         target,
         wanted: new_revision,
         services: services::read(&pods, &objects.services, &objects.endpoint_slices),
-        pods: pods.into_iter().filter_map(pods::read).collect(),
+        pods: pods
+            .into_iter()
+            .filter_map(|pod| pods::read(pod, is_labelled(pod, &own)))
+            .collect(),
         revisions,
         claims,
         previous: object.status.clone().unwrap_or_default(),
@@ -184,6 +188,10 @@ fn revision(
         counted_ready: status
             .and_then(|status| status.ready_replicas)
             .map_or(0, to_count),
+        counted_labelled: template_labels(set)
+            .filter(|labels| labels.contains_key(KEPT))
+            .map(|_| status.and_then(|status| status.fully_labeled_replicas))
+            .map(|counted| counted.map_or(0, to_count)),
         injected: annotation(INJECTED),
         config: annotation(CONFIG),
         is_current: owners::is_current(object, set),
@@ -191,6 +199,23 @@ fn revision(
         failure,
         name,
     }
+}
+
+fn template_labels(set: &ReplicaSet) -> Option<&BTreeMap<String, String>> {
+    let template = set.spec.as_ref()?.template.as_ref()?;
+    template.metadata.as_ref()?.labels.as_ref()
+}
+
+/// The pod carries all labels of its ReplicaSet's template, as the ReplicaSet's controller counts it
+/// (`calculateStatus` in pkg/controller/replicaset).
+fn is_labelled(pod: &Pod, own: &[&Arc<ReplicaSet>]) -> bool {
+    let set = own.iter().find(|set| {
+        let uid = set.metadata.uid.as_deref();
+        uid.is_some_and(|uid| is_controlled_by(&pod.metadata, uid))
+    });
+    let labels = set.and_then(|set| template_labels(set));
+    let mut labels = labels.into_iter().flatten();
+    labels.all(|(key, value)| pod.labels().get(key) == Some(value))
 }
 
 /// Controlled by UID: a name says nothing about who an owner is today.

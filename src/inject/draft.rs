@@ -13,7 +13,7 @@ pub(super) const TEMPLATE: &str = "spec.template";
 pub(super) struct Draft {
     template: Map<String, Value>,
     metadata: Map<String, Value>,
-    /// Labels as they are; nothing is injected here.
+    /// `metadata.labels`.
     pub(super) labels: Map<String, Value>,
     /// `metadata.annotations`.
     pub(super) annotations: Map<String, Value>,

@@ -10,7 +10,8 @@ use crate::api::{AGENT, CONFIG, DELETION_COST, DRAIN, DRAINING, INJECTED, USER_D
 use crate::rollout::{Agent, Phase, Pod as Seen, Readiness, Request};
 
 /// `None` for a pod that has finished: its ReplicaSet replaces it and nothing of it is left to drain.
-pub(super) fn read(pod: &Pod) -> Option<Seen> {
+/// Whether it carries all labels of its template is its ReplicaSet's to say.
+pub(super) fn read(pod: &Pod, is_labelled: bool) -> Option<Seen> {
     let status = pod.status.as_ref();
     let phase = match status.and_then(|status| status.phase.as_deref()) {
         Some("Succeeded" | "Failed") => return None,
@@ -42,6 +43,7 @@ pub(super) fn read(pod: &Pod) -> Option<Seen> {
             .unwrap_or(0),
         agent: agent(pod),
         request: annotation(DRAIN).map(|text| request(&text)),
+        is_labelled,
         is_marked: pod.labels().contains_key(DRAINING)
             || pod.annotations().contains_key(USER_DELETION_COST),
         config: annotation(CONFIG).unwrap_or_default(),

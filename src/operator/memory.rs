@@ -2,7 +2,7 @@
 //! it never plans on a cache older than its own writes), when, and how often it failed. Nothing that a
 //! decision depends on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -133,6 +133,8 @@ pub(super) fn postpone(drains: &mut [DrainRecord], ahead: Duration) {
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     written: HashMap<(Kind, String), (Trace, Instant)>,
+    /// UIDs of pods that were deleted, and that the cache shows as if they stayed.
+    pub(super) deleted: BTreeSet<String>,
     /// The status that waits to be written.
     pub(super) put_off: Option<PutOff>,
     /// Failures since the last success.
@@ -197,6 +199,10 @@ impl Notes {
     pub(super) fn freshness(&mut self, objects: &Objects<'_>, now: Instant) -> Freshness {
         self.written
             .retain(|(kind, name), (trace, _)| !trace.shows(find(objects, *kind, name).as_ref()));
+        self.deleted.retain(|uid| {
+            let mut pods = objects.pods.iter().map(|pod| seen(&pod.metadata));
+            pods.any(|pod| pod.uid == *uid && !pod.deleting)
+        });
         let Some(oldest) = self.written.values().map(|(_, at)| *at).min() else {
             return Freshness::Current;
         };
@@ -204,7 +210,11 @@ impl Notes {
         if age < EXPIRY {
             return Freshness::Behind(EXPIRY.saturating_sub(age));
         }
-        self.written.clear();
+        for ((kind, _), (trace, _)) in self.written.drain() {
+            if let (Kind::Pod, Trace::Deleted { uid }) = (kind, trace) {
+                self.deleted.insert(uid);
+            }
+        }
         Freshness::Expired
     }
 

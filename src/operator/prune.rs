@@ -41,7 +41,6 @@ pub(super) fn replica_set(set: &mut ReplicaSet, _: &Caches) -> bool {
         if let Some(template) = &mut spec.template {
             template.spec = None;
             if let Some(metadata) = &mut template.metadata {
-                metadata.labels = None;
                 keep(metadata, &[INJECTED, CONFIG]);
             }
         }

@@ -2,6 +2,7 @@
 //! what it remembers is in the status before anything is done.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use super::host::Host;
 use super::memory::{Freshness, Memory, Notes, PutOff, postpone};
 use super::metrics::Metrics;
 use super::report::{Refusal, Reported, Standing, report, report_unreadable};
-use crate::api::v1alpha1::{GracefulDeployment, GracefulDeploymentStatus};
+use crate::api::v1alpha1::GracefulDeployment;
 use crate::inject::{Injected, Injection, inject, template_hash};
 use crate::observe::{Objects, Wanted, observe};
 use crate::rollout::{Invalid, Observation, Plan, Target, plan};
@@ -115,7 +116,7 @@ async fn four_steps(
     let seen = wanted.as_ref().map(|(wanted, _)| wanted.clone());
     let seen = seen.map_err(Clone::clone);
     let mut observation = observe(objects, seen, recalled.now, context.host.random());
-    recalled.correct(&mut observation.previous);
+    recalled.correct(&mut observation);
     let actor = Actor {
         calls: context.calls(),
         objects,
@@ -240,6 +241,7 @@ pub(super) fn after_error(object: &Guarded, error: &Error, context: &Context) ->
 struct Recalled {
     freshness: Freshness,
     put_off: Option<PutOff>,
+    deleted: BTreeSet<String>,
     refusal: Option<Refusal>,
     foreign: Option<Arc<ReplicaSet>>,
     now: Timestamp,
@@ -250,9 +252,13 @@ struct Recalled {
 }
 
 impl Recalled {
-    /// Corrects what was read by what the process knows better: how late it is, and what waits to be
-    /// written.
-    fn correct(&self, read: &mut GracefulDeploymentStatus) {
+    /// Corrects what was read by what the process knows better: how late it is, what waits to be
+    /// written, and which pods are deleted.
+    fn correct(&self, observation: &mut Observation) {
+        for pod in &mut observation.pods {
+            pod.terminating |= self.deleted.contains(&pod.uid);
+        }
+        let read = &mut observation.previous;
         postpone(&mut read.drains, self.ahead);
         if let Some(put_off) = &self.put_off {
             put_off.recall(&mut read.drains, self.ahead_now);
@@ -300,6 +306,7 @@ impl Context {
             }
             Recalled {
                 freshness: notes.freshness(objects, Instant::now()),
+                deleted: notes.deleted.clone(),
                 put_off: notes.put_off.clone(),
                 refusal: notes.refusal.clone(),
                 foreign: notes.foreign.clone(),

@@ -72,7 +72,7 @@ fn give_up_of(
         return;
     }
     if are_next {
-        if by_cost && !is_cost_seen(observation, &committed, draft) {
+        if by_cost && !is_cost_seen(observation, revision, &committed, draft) {
             return;
         }
         let count = u32::try_from(committed.len()).unwrap_or(u32::MAX);
@@ -83,9 +83,26 @@ fn give_up_of(
     }
 }
 
-/// The ReplicaSet's controller has had its time to see the cost that was written when these pods were
-/// given up.
-fn is_cost_seen(observation: &Observation, committed: &[&Pod], draft: &mut Draft) -> bool {
+/// The ReplicaSet's controller has seen the cost that was written when these pods were given up, or has
+/// had its time where it cannot tell.
+fn is_cost_seen(
+    observation: &Observation,
+    revision: &Revision,
+    committed: &[&Pod],
+    draft: &mut Draft,
+) -> bool {
+    let tells = |pod: &&Pod| pod.injected == revision.injected && !pod.is_labelled;
+    if let Some(counted) = revision.counted_labelled
+        && committed.iter().all(tells)
+    {
+        let active = observation.active_of(revision);
+        let labelled = active.filter(|pod| pod.is_labelled).count();
+        let is_seen = counted as usize == labelled;
+        if !is_seen {
+            hold_behind(revision, draft);
+        }
+        return is_seen;
+    }
     let given_up = committed
         .iter()
         .filter_map(|pod| Some((*pod, retired(observation, pod)?.0)));
@@ -228,12 +245,19 @@ pub(super) fn catches_up(
     draft: &mut Draft,
 ) -> bool {
     let agrees = agrees(observation, revision);
-    let replica_set = revision.name.clone();
-    let hold = Hold::ReplicaSetBehind { replica_set };
-    if !agrees && !draft.holds.contains(&hold) {
-        draft.holds.push(hold);
+    if !agrees {
+        hold_behind(revision, draft);
     }
     agrees
+}
+
+/// Names the ReplicaSet whose controller is waited for, once.
+pub(super) fn hold_behind(revision: &Revision, draft: &mut Draft) {
+    let replica_set = revision.name.clone();
+    let hold = Hold::ReplicaSetBehind { replica_set };
+    if !draft.holds.contains(&hold) {
+        draft.holds.push(hold);
+    }
 }
 
 pub(super) fn scale_down(

@@ -81,6 +81,9 @@ pub struct Revision {
     pub counted: u32,
     /// Ready pods that its controller counts.
     pub counted_ready: u32,
+    /// Pods with all labels of its template that its controller counts, where these labels have the one
+    /// among them that is taken off the next victim.
+    pub counted_labelled: Option<u32>,
     /// Summary of what is injected into its new pods; empty where nothing is.
     pub injected: String,
     /// Drain settings of its new pods.
@@ -106,6 +109,10 @@ pub enum Phase {
 
 /// A pod of ours that has not finished.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of one pod that do not follow from each other"
+)]
 pub struct Pod {
     /// Its name.
     pub name: String,
@@ -131,6 +138,8 @@ pub struct Pod {
     pub agent: Agent,
     /// The drain request on it, where one is.
     pub request: Option<Request>,
+    /// It carries all labels of its ReplicaSet's template.
+    pub is_labelled: bool,
     /// It carries marks of ours besides a request: the label or the user's cost in keeping.
     pub is_marked: bool,
     /// The drain settings that it carries.

@@ -361,7 +361,7 @@ impl From<&Revision> for ObjectRef {
 pub(super) const VICTIM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// For how long a deletion cost is given time to reach the cache of the ReplicaSet's controller, where
-/// the order of victims rests on it. The only evidence of that cache, the ReplicaSet's status, does not
-/// tell of costs. Usually it takes milliseconds; a controller that lags by more takes a wrong pod, which
-/// then drains in its preStop hook.
+/// the order of victims rests on it and the ReplicaSet's status cannot tell of it: of pods that were born
+/// without the label that goes with the cost, as those that were adopted. Usually it takes milliseconds; a
+/// controller that lags by more takes a wrong pod, which then drains in its preStop hook.
 pub(super) const COST_SETTLES: Duration = Duration::from_millis(500);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::budget::Budget;
-use super::give_up::{catches_up, scale_down};
+use super::give_up::{catches_up, hold_behind, scale_down};
 use super::observation::{Observation, Pod, Revision};
 use super::plan::{Draft, Hold};
 use super::target::{Size, Target, Withdrawal};
@@ -169,11 +169,7 @@ fn has_to_wait(observation: &Observation, pod: &Pod, draft: &mut Draft) -> bool 
     let mut revisions = observation.revisions.iter();
     let own = revisions.find(|revision| revision.uid == pod.owner);
     if let Some(own) = own.filter(|own| takes_a_pod(observation, own, draft)) {
-        let replica_set = own.name.clone();
-        let hold = Hold::ReplicaSetBehind { replica_set };
-        if !draft.holds.contains(&hold) {
-            draft.holds.push(hold);
-        }
+        hold_behind(own, draft);
         return true;
     }
     let siblings = observation

@@ -56,6 +56,9 @@ fn removed(mut template: Value, summary: &Summary, grace: &Value) -> Value {
         }
     }
     drop_key(metadata, "annotations", is_empty);
+    let labels = &mut metadata["labels"];
+    drop_key(labels, "graceful.dev/kept", |value| value == "true");
+    drop_key(metadata, "labels", is_empty);
     template
 }
 

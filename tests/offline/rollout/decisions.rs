@@ -6,8 +6,8 @@ use graceful::api::{COST_DRAINING, COST_NEXT};
 use graceful::rollout::{Action, Hold, Invalid, Observation, Plan, Pod, plan};
 
 use super::fixtures::{
-    DrainSentence, PodSentence, ServiceSentence, at, drain, observation, pod, revision, service,
-    target,
+    DrainSentence, PodSentence, ServiceSentence, at, at_milliseconds, drain, observation, pod,
+    revision, service, target,
 };
 
 /// Four old pods beside a complete new revision; the pods are given.
@@ -105,6 +105,42 @@ fn nothing_is_withdrawn_beside_a_pod_that_its_replica_set_has_still_to_take() {
     }
     seen.pods[0].terminating = true;
     assert_eq!(record(&plan(&seen), "b").outcome, None);
+}
+
+/// The order rests on a cost: that the ReplicaSet's controller has seen it, the label tells that goes
+/// with it.
+#[test]
+fn pod_leaves_beside_one_that_drains_once_its_replica_set_tells_of_its_label() {
+    let mut first = drained("a");
+    (first.deletion_cost, first.is_labelled) = (COST_NEXT, false);
+    let pods = vec![first, drained("b")];
+    let draining = drain("b", DrainWay::Readiness, 0).withdrawn(1);
+    let mut seen = replaced(pods, vec![drained_record("a").retired(1), draining]);
+    seen.revisions[0].counted_labelled = Some(2);
+    let early = plan(&seen);
+    assert_eq!(scales(&early), []);
+    assert!(early.holds.contains(&Hold::ReplicaSetBehind {
+        replica_set: "old".into()
+    }));
+    seen.revisions[0].counted_labelled = Some(1);
+    assert_eq!(scales(&plan(&seen)), [("old", 1)]);
+}
+
+/// A pod that was born without the label can tell nothing by it.
+#[test]
+fn cost_of_a_pod_that_never_had_the_label_gets_its_time() {
+    let mut first = drained("a");
+    (first.deletion_cost, first.is_labelled) = (COST_NEXT, false);
+    first.injected = "injected-0".into();
+    let pods = vec![first, drained("b")];
+    let draining = drain("b", DrainWay::Readiness, 0).withdrawn(1);
+    let mut seen = replaced(pods, vec![drained_record("a").retired(100), draining]);
+    seen.revisions[0].counted_labelled = Some(1);
+    let early = plan(&seen);
+    assert_eq!(scales(&early), []);
+    assert_eq!(early.wake, Some(at_milliseconds(100_500)));
+    seen.now = at(101);
+    assert_eq!(scales(&plan(&seen)), [("old", 1)]);
 }
 
 /// R11, T2.

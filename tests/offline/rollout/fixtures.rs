@@ -86,6 +86,7 @@ pub(super) fn revision(name: &str, number: i64, replicas: u32) -> Revision {
         settled: true,
         counted: replicas,
         counted_ready: replicas,
+        counted_labelled: Some(replicas),
         injected: INJECTED.into(),
         config: SETTINGS.into(),
         is_current: true,
@@ -112,6 +113,7 @@ pub(super) fn pod(name: &str) -> Pod {
             ..Agent::default()
         },
         request: None,
+        is_labelled: true,
         is_marked: false,
         config: SETTINGS.into(),
         injected: INJECTED.into(),

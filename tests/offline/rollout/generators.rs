@@ -100,11 +100,14 @@ fn count_right(seen: &mut Observation, index: usize) {
     let revision = &seen.revisions[index];
     let active: Vec<_> = seen.active_of(revision).collect();
     let ready = active.iter().filter(|pod| pod.is_ready()).count();
-    let (active, ready) = (active.len(), ready);
+    let labelled = active.iter().filter(|pod| pod.is_labelled).count();
+    let active = active.len();
     let revision = &mut seen.revisions[index];
     revision.settled = true;
     revision.counted = u32::try_from(active).expect("few pods");
     revision.counted_ready = u32::try_from(ready).expect("few pods");
+    let labelled = u32::try_from(labelled).expect("few pods");
+    revision.counted_labelled = revision.counted_labelled.map(|_| labelled);
 }
 
 /// Mostly, slices name whom they should. A flag below 2 makes one lag, above 13 leaves a pod out.
@@ -190,6 +193,7 @@ fn revisions() -> impl Strategy<Value = Option<(Revision, bool)>> {
         revision.settled = unsettled != 0;
         revision.counted = counted;
         revision.counted_ready = counted_ready;
+        revision.counted_labelled = (number % 4 != 0).then_some(counted_ready);
         match stale {
             0 => revision.config = "settings-0".into(),
             1 => revision.injected = "injected-0".into(),
@@ -216,6 +220,7 @@ fn pods() -> impl Strategy<Value = (Pod, Option<DrainRecord>, bool)> {
         let (request, marked, stale, is_asked) = marks;
         let mut pod = living(life);
         pod.deletion_cost = cost;
+        pod.is_labelled = cost != COST_NEXT;
         pod.request = request.map(|kind| Request {
             epoch: format!("stranger-{kind}"),
             settings: if kind == 0 { "settings-0" } else { SETTINGS }.into(),

@@ -21,6 +21,8 @@ impl World {
     pub(super) fn look(&mut self) {
         self.later(5000, Event::Look);
         let unsettled = self.unsettled();
+        // A controller's last word is waited for.
+        let late = LATE + self.script.controller_lag;
         if unsettled.is_some() {
             self.settled = None;
         }
@@ -32,8 +34,8 @@ impl World {
                 self.fail(format!("not settled, for {why}: {status}"));
             }
             (None, None) => self.settled = Some(self.now),
-            (None, Some(since)) if self.now >= since + LATE + QUIET => {
-                if self.last_write > since + LATE {
+            (None, Some(since)) if self.now >= since + late + QUIET => {
+                if self.last_write > since + late {
                     self.fail("the operator writes though nothing changes".into());
                 }
                 self.is_over = true;

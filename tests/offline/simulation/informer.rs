@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::apiserver::kinds::{OBJECTS, PODS, RECORDS, REPLICA_SETS, Resource, SERVICES, SLICES};
 use super::apiserver::{is_leaving, name, uid};
-use super::sets::{is_active, is_ready, owner, owner_uid};
+use super::sets::{is_active, is_labelled, is_ready, owner, owner_uid};
 use super::world::{Event, World};
 
 /// Whose cache of what.
@@ -157,13 +157,20 @@ impl World {
         for set in self.seen_by(Reader::OperatorSets) {
             let pods = self.seen_by(Reader::OperatorPods);
             let pods = pods.filter(|pod| is_active(pod) && owner_uid(pod) == Some(uid(set)));
-            let (active, ready) = pods.fold((0, 0), |(active, ready), pod| {
-                (active + 1, ready + i64::from(is_ready(pod)))
-            });
+            let (active, ready, labelled) =
+                pods.fold((0, 0, 0), |(active, ready, labelled), pod| {
+                    let is_labelled = i64::from(is_labelled(pod, set));
+                    (
+                        active + 1,
+                        ready + i64::from(is_ready(pod)),
+                        labelled + is_labelled,
+                    )
+                });
             let mut set = (**set).clone();
             set["status"] = json!({
                 "replicas": active,
                 "readyReplicas": ready,
+                "fullyLabeledReplicas": labelled,
                 "observedGeneration": set["metadata"]["generation"],
             });
             wires.send(Reader::OperatorSets, &set, true);

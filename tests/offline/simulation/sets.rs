@@ -110,9 +110,11 @@ impl World {
 
     fn write_counts(&mut self, set: &Value, pods: &[Arc<Value>], failure: Option<String>) {
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+        let labelled = pods.iter().filter(|pod| is_labelled(pod, set)).count();
         let mut status = json!({
             "replicas": pods.len(),
             "readyReplicas": ready,
+            "fullyLabeledReplicas": labelled,
             "observedGeneration": set["metadata"]["generation"],
         });
         if let Some(message) = failure {
@@ -234,6 +236,13 @@ pub(super) fn is_active(pod: &Value) -> bool {
     let is_over =
         ["Succeeded", "Failed"].contains(&pod["status"]["phase"].as_str().unwrap_or_default());
     !is_over && !is_leaving(pod)
+}
+
+/// The pod carries all labels of the ReplicaSet's template.
+pub(super) fn is_labelled(pod: &Value, set: &Value) -> bool {
+    let labels = set["spec"]["template"]["metadata"]["labels"].as_object();
+    let mut labels = labels.into_iter().flatten();
+    labels.all(|(key, value)| pod["metadata"]["labels"].get(key) == Some(value))
 }
 
 pub(super) fn is_ready(pod: &Value) -> bool {

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::guarded;
 use crate::api::request::DrainRequest;
 use crate::api::{
-    CANCELLED, CONFIG, COST_DRAINING, COST_NEXT, DELETION_COST, DRAIN, DRAINING, USER_DELETION_COST,
+    CANCELLED, CONFIG, COST_DRAINING, COST_NEXT, DELETION_COST, DRAIN, DRAINING, INJECTED, KEPT,
+    USER_DELETION_COST,
 };
 use crate::operator::echo::Told;
 use crate::rollout::ObjectRef;
@@ -43,8 +44,15 @@ pub(in crate::operator) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timest
         };
         annotations.insert(DELETION_COST.into(), cost);
     }
-    let patch = json!({"metadata": {"labels": {DRAINING: null}, "annotations": annotations}});
-    guarded(seen, patch)
+    let labels = if pod.annotations().contains_key(INJECTED) {
+        json!({DRAINING: null, KEPT: "true"})
+    } else {
+        json!({DRAINING: null})
+    };
+    guarded(
+        seen,
+        json!({"metadata": {"labels": labels, "annotations": annotations}}),
+    )
 }
 
 /// Of a pod whose user's cost is in keeping nothing is written but ours, whatever else has changed of
@@ -52,12 +60,17 @@ pub(in crate::operator) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timest
 pub(in crate::operator::act) fn set_deletion_cost(seen: &ObjectRef, pod: &Pod) -> Value {
     if pod.annotations().contains_key(USER_DELETION_COST) {
         let annotations = json!({DELETION_COST: COST_NEXT.to_string()});
-        return json!({"metadata": {"uid": seen.uid, "annotations": annotations}});
+        return json!({"metadata": {
+            "uid": seen.uid, "labels": {KEPT: null}, "annotations": annotations,
+        }});
     }
-    let patch = json!({"metadata": {"annotations": {
-        DELETION_COST: COST_NEXT.to_string(),
-        USER_DELETION_COST: users_cost(pod),
-    }}});
+    let patch = json!({"metadata": {
+        "labels": {KEPT: null},
+        "annotations": {
+            DELETION_COST: COST_NEXT.to_string(),
+            USER_DELETION_COST: users_cost(pod),
+        },
+    }});
     guarded(seen, patch)
 }
 
@@ -104,6 +117,18 @@ mod tests {
             let left = metadata["annotations"].get(key);
             assert_eq!(left, Some(&Value::Null), "{key}");
         }
+    }
+
+    #[test]
+    fn the_label_goes_with_the_cost_and_is_back_with_service() {
+        let injected = pod(&json!({INJECTED: "{}", USER_DELETION_COST: ""}));
+        let patch = set_deletion_cost(&seen(), &injected);
+        assert_eq!(patch["metadata"]["labels"], json!({KEPT: null}));
+        let patch = cancel_drain(&seen(), &injected, Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            patch["metadata"]["labels"],
+            json!({DRAINING: null, KEPT: "true"})
+        );
     }
 
     /// R29.

@@ -24,6 +24,11 @@ impl World {
             .iter()
             .filter(|body| active.contains(&body.pod.uid) && body.pod.is_ready())
             .count();
+        let labelled = self
+            .bodies
+            .iter()
+            .filter(|body| active.contains(&body.pod.uid) && body.pod.is_labelled)
+            .count();
         let replicas = self.sets[index].replicas as usize;
         let failure = if active.len() < replicas {
             self.make_pods(uid, replicas - active.len())
@@ -36,17 +41,20 @@ impl World {
             set.settled,
             set.counted,
             set.counted_ready,
+            set.counted_labelled,
             set.failure.clone(),
         );
         set.settled = true;
         set.counted = u32::try_from(active.len()).expect("few pods");
         set.counted_ready = u32::try_from(ready).expect("few pods");
+        set.counted_labelled = Some(u32::try_from(labelled).expect("few pods"));
         set.failure = failure;
         if before
             != (
                 set.settled,
                 set.counted,
                 set.counted_ready,
+                set.counted_labelled,
                 set.failure.clone(),
             )
         {

@@ -114,7 +114,8 @@ impl World {
                 }
                 self.writes.sets += 1;
                 let mut set = revision(name, *number, *replicas);
-                (set.settled, set.counted, set.counted_ready) = (false, 0, 0);
+                set.settled = false;
+                (set.counted, set.counted_ready, set.counted_labelled) = (0, 0, Some(0));
                 set.is_recorded = false;
                 set.sized_for = Some(self.target.size());
                 set.config.clone_from(&self.target.drain_settings);
@@ -228,6 +229,7 @@ impl World {
             Action::CancelDrain { .. } => {
                 self.touch(&uid, |body| {
                     body.pod.request = None;
+                    body.pod.is_labelled = true;
                     body.pod.is_marked = false;
                     body.pod.deletion_cost = 0;
                 });
@@ -235,6 +237,7 @@ impl World {
             }
             Action::SetDeletionCost { .. } => self.touch(&uid, |body| {
                 body.pod.deletion_cost = COST_NEXT;
+                body.pod.is_labelled = false;
                 body.pod.is_marked = true;
             }),
             Action::DeletePod { .. } => {
