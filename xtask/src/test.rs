@@ -24,6 +24,9 @@ pub(crate) use rig::{Rig, Tests};
 /// of its own and waits for controllers most of its time.
 const AT_ONCE: &str = "12";
 
+/// The tests of the stage changes, and how many changes each makes.
+const CHANGES: (&str, (&str, &str)) = ("iterative::graceful", ("GRACEFUL_CHANGES", "1000"));
+
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -54,6 +57,8 @@ pub(crate) enum Stage {
     Fuzz,
     /// Long: the simulation with many seeds.
     Simulation,
+    /// Long: a thousand changes of one object in a row, on a real API server.
+    Changes,
     /// Long: mutants of the planner, each to be caught.
     Mutants,
     /// Long: what grows in the operator over many objects.
@@ -71,6 +76,7 @@ impl Stage {
             Self::E2e => "e2e",
             Self::Fuzz => "fuzz",
             Self::Simulation => "simulation",
+            Self::Changes => "changes",
             Self::Mutants => "mutants",
             Self::Soak => "soak",
             Self::Bench => "bench",
@@ -91,6 +97,7 @@ impl Stage {
         match self {
             Self::E2e => Duration::from_mins(25),
             Self::Cluster => Duration::from_mins(15),
+            Self::Changes => Duration::from_mins(40),
             _ => Duration::from_mins(8),
         }
     }
@@ -119,7 +126,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
             Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
-            Stage::Cluster | Stage::E2e => {
+            Stage::Cluster | Stage::E2e | Stage::Changes => {
                 outcomes.push(on_cluster(*stage, args, &mut interrupted).await);
             }
         }
@@ -131,7 +138,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     conclude(&outcomes)
 }
 
-/// Runs one of the stages that need a cluster and are part of every run.
+/// Runs one of the stages that are tests on a cluster.
 async fn on_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Outcome {
     let again = format!("cargo xtask test {}", stage.name());
     let work = in_cluster(stage.name(), interrupted, async |rig| {
@@ -150,8 +157,13 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
         arguments.extend(["--skip", "bench::", "--skip", "soak::"].map(str::to_owned));
     }
     let mut env = vec![];
-    if stage == Stage::Cluster {
-        env.push(("RUST_TEST_THREADS", AT_ONCE));
+    match stage {
+        Stage::Cluster => env.push(("RUST_TEST_THREADS", AT_ONCE)),
+        Stage::Changes => {
+            arguments.push(CHANGES.0.into());
+            env.push(CHANGES.1);
+        }
+        _ => {}
     }
     Tests {
         binary,
@@ -188,7 +200,11 @@ pub(crate) async fn in_cluster(
 /// Brings up what a stage's tests need, and says where their binary is. What takes the compiler comes
 /// first: a cluster that waits for it keeps its memory from it.
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
-    let binary = test_binary(stage.name()).await?;
+    let tests = match stage {
+        Stage::Changes => Stage::Cluster,
+        _ => stage,
+    };
+    let binary = test_binary(tests.name()).await?;
     if stage == Stage::E2e {
         rig.build_images().await?;
     }

@@ -18,8 +18,13 @@ scenarios! { both:
     random_changes_end_complete_from_another_seed,
 }
 
-/// Changes in a row.
+/// Changes in a row, where nobody asks for more by `GRACEFUL_CHANGES`.
 const STEPS: u32 = 25;
+
+fn steps() -> u32 {
+    let asked = std::env::var("GRACEFUL_CHANGES").ok();
+    asked.map_or(STEPS, |text| text.parse().expect("a number of changes"))
+}
 
 /// Numbers by chance that are the same in every run: xorshift, 64 bits.
 struct Chance(u64);
@@ -50,7 +55,7 @@ async fn change_by_chance<A: Arm>(world: &World<A>, seed: u64) {
     world.create_complete(4, bounds(1, 1)).await;
     let mut replicas = 4;
     let mut image = "web:1".to_owned();
-    for step in 1..=STEPS {
+    for step in 1..=steps() {
         match chance.below(10) {
             0..=2 => {
                 image = format!("web:{}", chance.below(6) + 1);
