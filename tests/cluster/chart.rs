@@ -1,6 +1,8 @@
 //! What helm makes of the charts, and what a real API server says to it. Uses the helm of both lines and the
 //! kubectl that a cluster brings along.
 
+mod hooks;
+mod lifecycle;
 mod marks;
 mod objects;
 mod render;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use super::hooks::kubeconfig_of;
 use super::{kubectl, one, run, template, text};
 use crate::world::trail::is_draining;
 use crate::world::{Graceful, Operator, World};
@@ -284,7 +285,7 @@ fn people_who_edit_notice_nothing_else() {
 fn operator_and_controllers_are_not_held_up() {
     install();
     crate::world::run::<Graceful, _>("marks", async |mut world: World<Graceful>| {
-        let kubeconfig = kubeconfig_of_operator(&world.namespace);
+        let kubeconfig = kubeconfig_of(NAMESPACE, ACCOUNT);
         world.operator = Some(Operator::start_through(&world.namespace, kubeconfig.path()));
         world.create_complete(2, json!({})).await;
         world.set_image("web:2").await;
@@ -296,23 +297,4 @@ fn operator_and_controllers_are_not_held_up() {
         });
         assert!(drained, "no pod drained");
     });
-}
-
-/// The way to the API server as the chart's ServiceAccount.
-fn kubeconfig_of_operator(test: &str) -> tempfile::NamedTempFile {
-    let token = run(
-        "kubectl",
-        &["create", "token", ACCOUNT, "--namespace", NAMESPACE],
-    );
-    assert!(token.status.success(), "{}", text(&token.stderr));
-    let config = run(
-        "kubectl",
-        &["config", "view", "--raw", "--flatten", "--output=json"],
-    );
-    let mut config: Value = serde_json::from_slice(&config.stdout).expect("JSON");
-    config["users"][0]["user"] = json!({"token": text(&token.stdout).trim()});
-    let mut file = tempfile::Builder::new();
-    let file = file.prefix(test).tempfile().expect("a file");
-    std::fs::write(file.path(), config.to_string()).expect("written");
-    file
 }
