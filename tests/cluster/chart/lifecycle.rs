@@ -163,7 +163,7 @@ async fn story(helm: &'static str, mut world: World<Graceful>) {
     come_back(&release, &mut world).await;
 }
 
-/// R38: the operator is upgraded and rolled back while pods drain. Each drain ends as it would have.
+/// The operator is upgraded and rolled back while pods drain. Each drain ends as it would have.
 async fn upgrade_in_the_middle(release: &Release, world: &mut World<Graceful>) {
     let busy = Manner {
         work: Pace::Never,

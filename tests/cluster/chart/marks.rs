@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use super::hooks::kubeconfig_of;
-use super::{kubectl, one, run, template, text};
+use super::{CHART, HELMS, kubectl, one, run, template, text};
 use crate::world::trail::is_draining;
 use crate::world::{Graceful, Operator, World};
 
@@ -42,6 +42,13 @@ fn install() {
             }
         }
         assert!(one(&objects, "ValidatingAdmissionPolicyBinding").is_some());
+        // As helm notes it; see `second_operator_of_a_cluster_is_told_of_the_first`.
+        let role = objects.iter_mut().find(|object| {
+            object["metadata"]["name"] == ACCOUNT && object["kind"] == "ClusterRole"
+        });
+        role.expect("a ClusterRole")["metadata"]["annotations"] = json!({
+            "meta.helm.sh/release-name": "first", "meta.helm.sh/release-namespace": NAMESPACE,
+        });
         let namespace = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE},
         });
@@ -297,4 +304,29 @@ fn operator_and_controllers_are_not_held_up() {
         });
         assert!(drained, "no pod drained");
     });
+}
+
+#[test]
+fn second_operator_of_a_cluster_is_told_of_the_first() {
+    install();
+    for helm in HELMS {
+        let install = |more: &str| {
+            let flags = ["--dry-run=server", "--namespace", "default", "--set", more];
+            outcome(&run(
+                helm,
+                &[&["install", "second", CHART], &flags[..]].concat(),
+            ))
+        };
+        let error = install("crds.enabled=false").expect_err("a second one");
+        assert!(
+            error
+                .contains("release first in namespace chart-marks is the operator of this cluster"),
+            "{error}"
+        );
+        assert!(
+            error.contains("helm upgrade first --namespace chart-marks"),
+            "{error}"
+        );
+        install("crds.enabled=false,watchNamespaces={default}").expect("one of its own");
+    }
 }
