@@ -5,10 +5,12 @@ mod act;
 mod adoption;
 mod args;
 mod caches;
+mod check;
 mod clock;
 mod collect;
 mod echo;
 mod error;
+mod guard;
 mod host;
 mod memory;
 mod metrics;
@@ -16,6 +18,7 @@ mod preflight;
 mod prune;
 mod reconcile;
 mod report;
+mod scopes;
 mod server;
 mod strays;
 mod watch;
@@ -85,6 +88,12 @@ pub enum Fatal {
     /// Kubernetes is too old.
     #[error(transparent)]
     TooOld(#[from] preflight::TooOld),
+    /// An uninstall would leave something behind.
+    #[error(transparent)]
+    Refused(#[from] guard::Refused),
+    /// The cluster is not ready for GracefulDeployments.
+    #[error(transparent)]
+    Broken(#[from] check::Broken),
 }
 
 /// Does what the command line says; returns when it is done or when SIGTERM came.
@@ -100,14 +109,25 @@ pub fn run(args: Args) -> Result<(), Fatal> {
         }
         Command::Run(run) => {
             log_as(run.log_format);
-            // One thread: the work is waiting, and memory is part of the promise.
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(Fatal::Runtime)?;
-            runtime.block_on(operate(run))
+            runtime()?.block_on(operate(run))
         }
+        Command::Guard(guard) => runtime()?.block_on(async {
+            let (client, _) = connect().await?;
+            Ok(guard::guard(client, &guard).await?)
+        }),
+        Command::Check(check) => runtime()?.block_on(async {
+            let (client, _) = connect().await?;
+            Ok(check::check(&client, &check).await?)
+        }),
     }
+}
+
+/// One thread: the work is waiting, and memory is part of the promise.
+fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(Fatal::Runtime)
 }
 
 fn log_as(format: LogFormat) {
@@ -145,7 +165,7 @@ async fn operate(run: Run) -> Result<(), Fatal> {
 
     let (queue, changes) = mpsc::unbounded();
     let adoption = Adoption::default();
-    let watches = Watches::open(&client, run.watch_namespace.as_deref(), &adoption);
+    let watches = Watches::open(&client, &run.watch_namespace, &adoption);
     let (caches, found) = watch::start(watches, &sync, &queue, adoption);
     tokio::select! {
         () = caches.complete() => info!("caches are complete"),

@@ -18,6 +18,46 @@ pub(super) enum Command {
     Run(Run),
     /// Print the CustomResourceDefinition.
     Crd,
+    /// Fail while GracefulDeployments exist, and say what an uninstall would do to them.
+    Guard(Guard),
+    /// Fail unless the API server takes GracefulDeployments as this operator knows them.
+    Check(Check),
+}
+
+/// What is about to be uninstalled.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Guard {
+    /// Name of the release.
+    #[arg(long, default_value = "graceful-deployment")]
+    pub(super) release: String,
+
+    /// Its namespace.
+    #[arg(long, default_value = "graceful-system")]
+    pub(super) release_namespace: String,
+
+    /// Its revision.
+    #[arg(long, default_value_t = 1)]
+    pub(super) release_revision: u32,
+
+    /// A namespace that the operator watches, or several with commas between them; every one where absent.
+    #[arg(long, value_delimiter = ',')]
+    pub(super) watch_namespace: Vec<String>,
+
+    /// The CustomResourceDefinition goes with the release.
+    #[arg(long)]
+    pub(super) deletes_crd: bool,
+}
+
+/// What is checked.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Check {
+    /// Where an object is created by dry run; the account's own namespace where absent.
+    #[arg(long)]
+    pub(super) namespace: Option<String>,
+
+    /// How long to wait for what is not there yet.
+    #[arg(long, default_value_t = 60)]
+    pub(super) timeout_seconds: u64,
 }
 
 /// How the operator runs.
@@ -39,9 +79,9 @@ pub(super) struct Run {
     #[arg(long, env = "GRACEFUL_LOG_FORMAT", default_value = "json")]
     pub(super) log_format: LogFormat,
 
-    /// The only namespace to watch; every one where absent.
-    #[arg(long, env = "GRACEFUL_WATCH_NAMESPACE")]
-    pub(super) watch_namespace: Option<String>,
+    /// A namespace to watch, or several with commas between them; every one where absent.
+    #[arg(long, env = "GRACEFUL_WATCH_NAMESPACE", value_delimiter = ',')]
+    pub(super) watch_namespace: Vec<String>,
 
     /// Objects that are worked on at the same time.
     #[arg(long, env = "GRACEFUL_CONCURRENCY", default_value_t = 8)]

@@ -19,12 +19,14 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
 use super::adoption::Adoption;
 use super::caches::{Caches, Guarded};
 use super::preflight;
 use super::prune::{self, Prune};
+use super::scopes;
 use super::strays::{self, Found, Strays};
 use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
 
@@ -86,24 +88,43 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// The watches of a cluster, or of one namespace of it.
-    pub(super) fn open(client: &Client, namespace: Option<&str>, adoption: &Adoption) -> Self {
+    /// The watches of a cluster, or of these namespaces of it.
+    pub(super) fn open(client: &Client, namespaces: &[String], adoption: &Adoption) -> Self {
         let all = Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
         // Ours all have the label, and so have those of every Deployment: no label tells them apart.
         let labelled = all.clone().labels(POD_TEMPLATE_HASH);
-        let (pods, any) = (api(client, namespace), all.clone());
+        let (pods, any) = ((client.clone(), namespaces.to_vec()), all.clone());
         let pods = move |is_wide: bool| {
             let config = if is_wide { &any } else { &labelled };
-            watcher(Api::clone(&pods), config.clone()).boxed()
+            watch(&pods.0, &pods.1, config)
         };
         Self {
-            objects: watcher(api(client, namespace), all.clone()).boxed(),
-            replica_sets: watcher(api(client, namespace), all.clone()).boxed(),
+            objects: watch(client, namespaces, &all),
+            replica_sets: watch(client, namespaces, &all),
             pods: adoption.follow(pods),
-            services: watcher(api(client, namespace), all.clone()).boxed(),
-            endpoint_slices: watcher(api(client, namespace), all.clone()).boxed(),
-            controller_revisions: watcher(api(client, namespace), all).boxed(),
+            services: watch(client, namespaces, &all),
+            endpoint_slices: watch(client, namespaces, &all),
+            controller_revisions: watch(client, namespaces, &all),
         }
+    }
+}
+
+/// Everywhere, or in these namespaces. Each waits by itself after an error, so that one that is forbidden
+/// holds up no other.
+fn watch<K>(client: &Client, namespaces: &[String], config: &Config) -> Watch<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Clone + Debug + DeserializeOwned + Send + std::marker::Sync + 'static,
+{
+    let open = |api| watcher(api, config.clone()).default_backoff().boxed();
+    let scope = |namespace: &String| {
+        let api = Api::namespaced(client.clone(), namespace);
+        (namespace.clone(), open(api))
+    };
+    match namespaces {
+        [] => open(Api::all(client.clone())),
+        [one] => scope(one).1,
+        several => scopes::merge(several.iter().map(scope).collect()),
     }
 }
 
@@ -201,16 +222,6 @@ const CONTROLLER_REVISIONS: Kind<PartialObjectMeta<ControllerRevision>> = Kind {
     then: |_, _, _| {},
 };
 
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
 /// What is particular to the watch of one kind.
 struct Kind<K> {
     name: &'static str,
@@ -248,7 +259,7 @@ impl Follow {
             self.adoption.begun().await;
         }
         let store = writer.as_reader();
-        let mut stream = pin!(stream.default_backoff());
+        let mut stream = pin!(stream);
         while let Some(event) = stream.next().await {
             let event = match event {
                 Ok(event) => event,

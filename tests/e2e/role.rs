@@ -22,12 +22,20 @@ const SOON: Duration = Duration::from_secs(180);
 const ACCOUNT: &str = "system:serviceaccount:graceful-system:graceful-operator";
 
 /// Granted, and not to be seen in a log: verb, group, resource, why.
-const UNSEEN: &[(&str, &str, &str, &str)] = &[(
-    "update",
-    "graceful.dev",
-    "gracefuldeployments/finalizers",
-    "asked for by the admission plugin OwnerReferencesPermissionEnforcement alone, and by no request",
-)];
+const UNSEEN: &[(&str, &str, &str, &str)] = &[
+    (
+        "update",
+        "graceful.dev",
+        "gracefuldeployments/finalizers",
+        "asked for by the admission plugin OwnerReferencesPermissionEnforcement alone, and by no request",
+    ),
+    (
+        "mark",
+        "graceful.dev",
+        "gracefuldeployments",
+        "asked for by the chart's ValidatingAdmissionPolicy alone, and by no request",
+    ),
+];
 
 /// Verb, group and resource.
 type Use = (String, String, String);

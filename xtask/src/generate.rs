@@ -1,6 +1,7 @@
 //! `cargo xtask generate`: writes what is derived from other files, so that nobody edits it by hand:
 //! the pod template's structure from Kubernetes' own OpenAPI file, crds/ from src/api, and
-//! tests/COVERAGE.md from the tests, and the page of measurements from their JSON files.
+//! tests/COVERAGE.md from the tests, the page of measurements from their JSON files, and the charts' pages from
+//! their values.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +14,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::{coverage, measurements};
+use crate::{charts, coverage, measurements};
 
 /// The Kubernetes version whose pod template the CRD knows. Newer than k8s-openapi on purpose: the
 /// template is carried as JSON, and what the CRD does not know is refused.
@@ -21,10 +22,11 @@ const KUBERNETES: &str = "k8s.io/kubernetes@v1.36.3";
 const OPENAPI: &str = "api/openapi-spec/v3/apis__apps__v1_openapi.json";
 
 const STRUCTURE: &str = "src/api/crd/kubernetes.json";
-/// For kubectl, and for helm, which reads nothing outside the chart.
-const CRDS: [&str; 2] = [
+/// For kubectl, and for helm, which reads nothing outside a chart.
+const CRDS: [&str; 3] = [
     "crds/gracefuldeployments.graceful.dev.yaml",
     "charts/graceful-deployment/files/gracefuldeployments.graceful.dev.yaml",
+    "charts/graceful-deployment-crds/files/gracefuldeployments.graceful.dev.yaml",
 ];
 
 /// What the CRD takes from Kubernetes, and whether it is shown with Kubernetes' descriptions. The
@@ -71,6 +73,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         &root.join(measurements::PAGE),
         &measurements::page(root)?,
     )?;
+    for (path, page) in charts::pages(root)? {
+        settle(args, &path, &page)?;
+    }
     // The operator prints its own CRD, built with the structure just written.
     let crd = crd(root)?;
     CRDS.iter()

@@ -1,6 +1,7 @@
 //! Everything that a person or CI runs on this project.
 
 mod bench;
+mod charts;
 mod check;
 mod cluster;
 mod coverage;

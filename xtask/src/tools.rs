@@ -109,6 +109,14 @@ const SETS: &[Set] = &[
         tags: &[],
         programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
     },
+    // The other line that people install charts with.
+    Set {
+        name: "helm3",
+        module: "helm.sh/helm/v3",
+        version_variables: &["helm.sh/helm/v3/internal/version.version"],
+        tags: &[],
+        programs: &[("helm3", "helm.sh/helm/v3/cmd/helm")],
+    },
 ];
 
 /// Builds what is not in the cache yet and gives every program with its path.

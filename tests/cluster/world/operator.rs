@@ -23,6 +23,15 @@ impl Operator {
         })
     }
 
+    /// Starts one that watches several namespaces, and logs for the first.
+    pub(crate) fn start_for(namespaces: &[&str], kubeconfig: &Path) -> Self {
+        let (first, others) = namespaces.split_first().expect("a namespace");
+        Self::spawn(first, |command| {
+            command.env("KUBECONFIG", kubeconfig);
+            command.args(others.iter().flat_map(|other| ["--watch-namespace", other]));
+        })
+    }
+
     fn spawn(namespace: &str, arrange: impl FnOnce(&mut Command)) -> Self {
         let log = File::options()
             .create(true)
