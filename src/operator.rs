@@ -12,6 +12,7 @@ mod echo;
 mod error;
 mod guard;
 mod host;
+mod lease;
 mod memory;
 mod metrics;
 mod preflight;
@@ -45,6 +46,7 @@ pub use self::caches::Guarded;
 use self::collect::collect;
 use self::error::in_words;
 pub use self::host::Host;
+use self::lease::{Candidate, Leadership};
 use self::metrics::Metrics;
 use self::reconcile::{Agent, Context, after_error, reconcile};
 use self::strays::Found;
@@ -85,6 +87,9 @@ pub enum Fatal {
         /// Why not.
         source: std::io::Error,
     },
+    /// Another operator leads now, or this one cannot say that it does.
+    #[error("leads no longer: {0}; begins anew as one that stands by")]
+    Deposed(String),
     /// Kubernetes is too old.
     #[error(transparent)]
     TooOld(#[from] preflight::TooOld),
@@ -163,7 +168,7 @@ async fn operate(run: Run) -> Result<(), Fatal> {
     sync.done("API server");
     info!(address, version, "reached the API server");
 
-    let (queue, changes) = mpsc::unbounded();
+    let (queue, mut changes) = mpsc::unbounded();
     let adoption = Adoption::default();
     let watches = Watches::open(&client, &run.watch_namespace, &adoption);
     let (caches, found) = watch::start(watches, &sync, &queue, adoption);
@@ -176,10 +181,53 @@ async fn operate(run: Run) -> Result<(), Fatal> {
         image: run.agent_image,
         pull_policy: run.agent_pull_policy.map(args::PullPolicy::as_str),
     };
-    let context = Context::begin(client, caches, host, metrics, agent);
-    control(Arc::new(context), (changes, found), run.concurrency, stop).await;
+    let mut candidate = run.lease.as_ref().map(|place| {
+        let own = format!("{}_{:016x}", machine(), host.random());
+        Candidate::new(&client, place, own)
+    });
+    if let Some(candidate) = &mut candidate {
+        tokio::select! {
+            () = candidate.win() => {}
+            () = stand_by(&mut changes) => {}
+            () = &mut stop => return Ok(()),
+        }
+        // Whatever changed meanwhile: the caches have it.
+        for object in caches.objects.state() {
+            // The receiver is here.
+            let _ = queue.unbounded_send(ObjectRef::from_obj(object.as_ref()));
+        }
+    }
+    metrics.leads();
+    let leadership = candidate
+        .as_ref()
+        .map(|candidate| candidate.leadership.clone());
+    let leadership = leadership.unwrap_or_else(Leadership::always);
+    let context = Context::begin(client, caches, host, metrics, agent).led_by(leadership);
+    let work = control(Arc::new(context), (changes, found), run.concurrency, stop);
+    match &mut candidate {
+        None => work.await,
+        Some(candidate) => {
+            tokio::select! {
+                () = work => {}
+                why = candidate.keep() => return Err(Fatal::Deposed(why)),
+            }
+            candidate.release().await;
+        }
+    }
     info!("stopped");
     Ok(())
+}
+
+/// Lets changes pass by for as long as another operator leads.
+async fn stand_by(changes: &mut UnboundedReceiver<ObjectRef<Guarded>>) {
+    while changes.next().await.is_some() {}
+    std::future::pending::<()>().await;
+}
+
+/// Name of this machine: the pod's, in a pod.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 /// The operator in a cluster of somebody's making: all of it but the process, the connection and the

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::lease::Place;
+
 /// Drain-aware rollouts for Kubernetes.
 #[derive(Debug, Parser)]
 #[command(name = "graceful-operator", version)]
@@ -82,6 +84,11 @@ pub(super) struct Run {
     /// A namespace to watch, or several with commas between them; every one where absent.
     #[arg(long, env = "GRACEFUL_WATCH_NAMESPACE", value_delimiter = ',')]
     pub(super) watch_namespace: Vec<String>,
+
+    /// Lead only while holding this Lease, NAMESPACE/NAME, so that several operators can stand by for each
+    /// other; where absent, this one takes itself for the only one.
+    #[arg(long, env = "GRACEFUL_LEASE")]
+    pub(super) lease: Option<Place>,
 
     /// Objects that are worked on at the same time.
     #[arg(long, env = "GRACEFUL_CONCURRENCY", default_value_t = 8)]

@@ -14,6 +14,9 @@ pub(super) enum Failure {
     /// The API server could not be reached, or its answer could not be read.
     #[error(transparent)]
     Unreachable(Box<kube::Error>),
+    /// It was not made: another operator may lead by now.
+    #[error("this operator leads no longer")]
+    Deposed,
     /// No answer in time.
     #[error("no answer from the API server within {} s", .0.as_secs())]
     NoAnswer(Duration),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -21,6 +22,7 @@ pub(super) struct Metrics {
     drains: Family<Ended, Counter>,
     waits: Counter,
     expiries: Counter,
+    leader: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,6 +51,7 @@ impl Metrics {
             drains: Family::default(),
             waits: Counter::default(),
             expiries: Counter::default(),
+            leader: Gauge::default(),
         };
         metrics.registered()
     }
@@ -85,6 +88,11 @@ impl Metrics {
             "Reconciles that went on although a cache did not show our last write in time",
             self.expiries.clone(),
         );
+        registry.register(
+            "leader",
+            "1 where this operator leads, 0 where it stands by for another",
+            self.leader.clone(),
+        );
         self
     }
 
@@ -103,6 +111,10 @@ impl Metrics {
 
     pub(super) fn drain_ended(&self, outcome: String) {
         self.drains.get_or_create(&Ended { outcome }).inc();
+    }
+
+    pub(super) fn leads(&self) {
+        self.leader.set(1);
     }
 
     pub(super) fn waited(&self) {

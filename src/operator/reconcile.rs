@@ -22,6 +22,7 @@ use super::clock::{Clock, Reading};
 use super::echo::repeat;
 use super::error::{Class, Error, in_words};
 use super::host::Host;
+use super::lease::Leadership;
 use super::memory::{Freshness, Memory, Notes, PutOff, postpone};
 use super::metrics::Metrics;
 use super::report::{Refusal, Reported, Standing, report, report_unreadable};
@@ -49,6 +50,7 @@ pub(super) struct Context {
     pub(super) caches: Caches,
     pub(super) memory: Memory,
     pub(super) clock: Clock,
+    pub(super) leadership: Leadership,
     pub(super) host: Arc<dyn Host>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) agent: Agent,
@@ -280,15 +282,22 @@ impl Context {
             caches,
             memory: Memory::default(),
             clock: Clock::start(host.clone()),
+            leadership: Leadership::always(),
             host,
             metrics,
             agent,
         }
     }
 
+    /// Of a process that writes only while it leads.
+    pub(super) fn led_by(self, leadership: Leadership) -> Self {
+        Self { leadership, ..self }
+    }
+
     pub(super) fn calls(&self) -> Calls<'_> {
         Calls {
             client: &self.client,
+            leadership: &self.leadership,
             metrics: &self.metrics,
             clock: &self.clock,
         }

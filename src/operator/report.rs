@@ -199,6 +199,7 @@ mod tests {
 
     use super::super::clock::Clock;
     use super::super::host::System;
+    use super::super::lease::Leadership;
     use super::super::metrics::Metrics;
     use super::*;
 
@@ -238,6 +239,7 @@ mod tests {
         let (metrics, clock) = (Metrics::new(), Clock::start(Arc::new(System)));
         let calls = Calls {
             client: &client,
+            leadership: &Leadership::always(),
             metrics: &metrics,
             clock: &clock,
         };

@@ -2,6 +2,7 @@
 //! as without, and no promise is broken on the way. The safety monitor watches every scenario.
 
 mod crash;
+mod lease;
 mod meddling;
 mod past;
 mod refusals;

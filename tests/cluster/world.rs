@@ -74,7 +74,8 @@ pub(crate) fn run<A: Arm, F: Future<Output = ()>>(
         }
         if let Err(broken) = safety {
             println!("{broken}");
-            assert!(outcome.is_err(), "promises broken in {namespace}");
+            let first = broken.lines().nth(1).unwrap_or_default();
+            assert!(outcome.is_err(), "promises broken in {namespace}: {first}");
         }
         if let Err(panic) = outcome {
             println!("{namespace}: {}", message(&*panic));

@@ -18,6 +18,7 @@ use super::{Actor, Done};
 use crate::api::FIELD_MANAGER;
 use crate::operator::clock::Clock;
 use crate::operator::error::Failure;
+use crate::operator::lease::Leadership;
 use crate::operator::memory::{Kind, Trace, Written};
 use crate::operator::metrics::Metrics;
 use crate::rollout::ObjectRef;
@@ -30,18 +31,22 @@ const CALL: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy)]
 pub(in crate::operator) struct Calls<'a> {
     pub(in crate::operator) client: &'a Client,
+    pub(in crate::operator) leadership: &'a Leadership,
     pub(in crate::operator) metrics: &'a Metrics,
     pub(in crate::operator) clock: &'a Clock,
 }
 
 impl Calls<'_> {
-    /// Waits for an answer, but not for ever, and counts the call.
+    /// Waits for an answer, but not for ever, and counts the call. Who leads no more makes none.
     pub(in crate::operator) async fn timed<T>(
         &self,
         verb: &'static str,
         kind: &str,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Failure> {
+        if !self.leadership.holds() {
+            return Err(Failure::Deposed);
+        }
         self.metrics.called(verb, kind);
         match tokio::time::timeout(CALL, call).await {
             Ok(answer) => Ok(answer?),

@@ -57,7 +57,7 @@ impl<A: Arm> World<A> {
     }
 
     /// Waits until there are so many pods, all of one image.
-    pub(super) async fn until_only(&self, wanted: &str, count: usize) -> Now {
+    pub(crate) async fn until_only(&self, wanted: &str, count: usize) -> Now {
         let what = format!("{count} pods of {wanted} and no other");
         self.until(&what, |now| {
             now.pods.len() == count && now.pods.values().all(|pod| image(pod) == wanted)

@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// An operator that watches one namespace.
 pub(crate) struct Operator {
@@ -29,6 +30,14 @@ impl Operator {
         Self::spawn(first, |command| {
             command.env("KUBECONFIG", kubeconfig);
             command.args(others.iter().flat_map(|other| ["--watch-namespace", other]));
+        })
+    }
+
+    /// Starts one that leads only while it holds a Lease.
+    pub(crate) fn start_with_lease(namespace: &str, kubeconfig: &Path, lease: &str) -> Self {
+        Self::spawn(namespace, |command| {
+            command.env("KUBECONFIG", kubeconfig);
+            command.args(["--lease", lease]);
         })
     }
 
@@ -65,6 +74,16 @@ impl Operator {
     /// The number of its process.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a process") {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Ends it at once, as the kernel would.
