@@ -48,6 +48,10 @@ pub(super) struct Guard {
     /// The CustomResourceDefinition goes with the release.
     #[arg(long)]
     pub(super) deletes_crd: bool,
+
+    /// How long to ask again where there is no answer.
+    #[arg(long, default_value_t = 30)]
+    pub(super) timeout_seconds: u64,
 }
 
 /// What is checked.

@@ -12,8 +12,7 @@ use super::args::Guard;
 use super::caches::Guarded;
 use super::error::{Failure, in_words};
 
-/// How long the API server may give no answer, and the time between two attempts.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two attempts.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Objects of one page of the list.
@@ -48,7 +47,7 @@ struct Found {
 ///
 /// [`Refused`] where there is one.
 pub(super) async fn guard(client: Client, guard: &Guard) -> Result<(), Refused> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + Duration::from_secs(guard.timeout_seconds);
     let found = loop {
         match Found::in_all(&client, &guard.watch_namespace).await {
             Ok(found) => break found,
@@ -159,6 +158,7 @@ mod tests {
             release_revision: 4,
             watch_namespace: Vec::new(),
             deletes_crd,
+            timeout_seconds: 0,
         })
     }
 

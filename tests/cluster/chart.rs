@@ -1,11 +1,13 @@
 //! What helm makes of the charts, and what a real API server says to it. Uses the helm of both lines and the
 //! kubectl that a cluster brings along.
 
+mod answers;
 mod hooks;
 mod lifecycle;
 mod marks;
 mod objects;
 mod render;
+mod rights;
 mod values;
 
 use std::io::Write;

@@ -3,18 +3,12 @@
 //! tests/COVERAGE.md from the tests, the page of measurements from their JSON files, and the charts' pages from
 //! their values.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::{charts, coverage, measurements};
+use crate::{charts, coverage, measurements, modules};
 
 /// The Kubernetes version whose pod template the CRD knows. Newer than k8s-openapi on purpose: the
 /// template is carried as JSON, and what the CRD does not know is refused.
@@ -114,22 +108,9 @@ fn crd(root: &Path) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).context("read the CRD")
 }
 
-/// Reads the OpenAPI file of the Kubernetes module. Go verifies the module's checksum.
+/// Reads the OpenAPI file of the Kubernetes module.
 fn read_openapi() -> anyhow::Result<Map<String, Value>> {
-    let output = Command::new("go")
-        .args(["mod", "download", "-json", KUBERNETES])
-        .current_dir(std::env::temp_dir())
-        .output()
-        .context("run go: install Go 1.26 or newer")?;
-    let module: Value = serde_json::from_slice(&output.stdout).context("read what go said")?;
-    let Some(folder) = module.get("Dir").and_then(Value::as_str) else {
-        let error = module.get("Error").and_then(Value::as_str);
-        bail!(
-            "go mod download {KUBERNETES}: {}",
-            error.unwrap_or("no folder")
-        );
-    };
-    let file = PathBuf::from(folder).join(OPENAPI);
+    let file = modules::folder(KUBERNETES)?.join(OPENAPI);
     let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
     let mut document: Value = serde_json::from_slice(&text).context("parse the OpenAPI file")?;
     match document.pointer_mut("/components/schemas").map(Value::take) {

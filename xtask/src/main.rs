@@ -13,6 +13,7 @@ mod generate;
 mod image;
 mod load;
 mod measurements;
+mod modules;
 mod process;
 mod simulate;
 mod stage;

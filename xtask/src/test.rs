@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::measurements;
 use crate::stage::{Outcome, conclude, in_root};
-use crate::{bench, check};
+use crate::{bench, check, modules};
 pub(crate) use rig::{Rig, Tests};
 
 /// Tests of the stage cluster at the same time: more than there are cores, because each has a namespace
@@ -143,7 +143,14 @@ async fn on_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Outcom
     let again = format!("cargo xtask test {}", stage.name());
     let work = in_cluster(stage.name(), interrupted, async |rig| {
         let binary = set_up(rig, stage).await?;
-        rig.test(&tests(stage, args, &binary)).await
+        let mut tests = tests(stage, args, &binary);
+        let monitors;
+        if stage == Stage::Cluster {
+            let folder = modules::folder(modules::PROMETHEUS_OPERATOR)?;
+            monitors = folder.display().to_string();
+            tests.env.push(("PROMETHEUS_OPERATOR", &monitors));
+        }
+        rig.test(&tests).await
     });
     Outcome::of_async(stage.name(), &again, work).await
 }

@@ -1,117 +1,19 @@
 //! The chart's ValidatingAdmissionPolicy on a real API server: who may write `graceful.dev/*` on pods and
-//! ReplicaSets, and who notices nothing of it. Once in place it stays in force for all tests of the binary.
-
-use std::process::Output;
-use std::sync::OnceLock;
+//! ReplicaSets, and who notices nothing of it.
 
 use serde_json::{Value, json};
 
 use super::hooks::kubeconfig_of;
-use super::{CHART, HELMS, kubectl, one, run, template, text};
+use super::rights::{ACCOUNT, NAMESPACE, applies, create, install, says};
+use super::{kubectl, text};
 use crate::world::trail::is_draining;
 use crate::world::{Graceful, Operator, World};
-
-/// Where the operator's account is.
-const NAMESPACE: &str = "chart-marks";
-
-const ACCOUNT: &str = "graceful-operator";
 
 /// The end of each refusal: what to do.
 const ADVICE: &str =
     "needs the verb mark on gracefuldeployments.graceful.dev in namespace chart-marks";
 
-/// Puts the account, its role and the policy in place, and waits until the policy is in force.
-fn install() {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        crate::crd::install();
-        let mut objects = template(&["crds.enabled=false"]);
-        objects.retain(|object| {
-            let kind = object["kind"].as_str().unwrap_or_default();
-            let is_hook = object["metadata"]["annotations"]["helm.sh/hook"].is_string();
-            let is_about_rights = kind.starts_with("ClusterRole")
-                || kind.starts_with("ValidatingAdmissionPolicy")
-                || kind == "ServiceAccount";
-            is_about_rights && !is_hook
-        });
-        for object in &mut objects {
-            for path in ["/metadata/namespace", "/subjects/0/namespace"] {
-                if let Some(namespace) = object.pointer_mut(path) {
-                    *namespace = json!(NAMESPACE);
-                }
-            }
-        }
-        assert!(one(&objects, "ValidatingAdmissionPolicyBinding").is_some());
-        // As helm notes it; see `second_operator_of_a_cluster_is_told_of_the_first`.
-        let role = objects.iter_mut().find(|object| {
-            object["metadata"]["name"] == ACCOUNT && object["kind"] == "ClusterRole"
-        });
-        role.expect("a ClusterRole")["metadata"]["annotations"] = json!({
-            "meta.helm.sh/release-name": "first", "meta.helm.sh/release-namespace": NAMESPACE,
-        });
-        let namespace = json!({
-            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE},
-        });
-        objects.insert(0, namespace);
-        objects.extend(people());
-        let applied = kubectl(&["apply", "--server-side", "--force-conflicts"], &objects);
-        assert!(applied.status.success(), "{}", text(&applied.stderr));
-        applies(&["wait", "--for=create", "serviceaccount/default"]);
-        // Nothing tells when a policy is in force but its refusal.
-        while create(
-            "edit",
-            &pod(
-                "probe",
-                &json!({"graceful.dev/draining": "true"}),
-                &json!({}),
-            ),
-        )
-        .is_ok()
-        {
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-    });
-}
-
-/// Users by what they may do in the namespace: `edit`; `mark`, which is edit and the verb; and `kubelet`,
-/// which may write what only a kubelet and a scheduler write.
-fn people() -> Vec<Value> {
-    let metadata = |name: &str| json!({"name": name, "namespace": NAMESPACE});
-    let role = |name: &str, rules: Value| {
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-            "metadata": metadata(name), "rules": rules,
-        })
-    };
-    let binding = |name: &str, role: Value, users: &[&str]| {
-        let user = |name: &&str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name});
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": metadata(name), "roleRef": role,
-            "subjects": users.iter().map(user).collect::<Vec<_>>(),
-        })
-    };
-    let refer = |kind: &str, name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
-    vec![
-        role(
-            "mark",
-            json!([{"apiGroups": ["graceful.dev"], "resources": ["gracefuldeployments"], "verbs": ["mark"]}]),
-        ),
-        role(
-            "kubelet",
-            json!([{
-                "apiGroups": ["", "apps"],
-                "resources": ["pods/status", "replicasets/status", "pods/binding", "bindings"],
-                "verbs": ["patch", "create"],
-            }]),
-        ),
-        binding("edit", refer("ClusterRole", "edit"), &["edit", "mark"]),
-        binding("mark", refer("Role", "mark"), &["mark"]),
-        binding("kubelet", refer("Role", "kubelet"), &["edit"]),
-    ]
-}
-
-fn pod(name: &str, labels: &Value, annotations: &Value) -> Value {
+pub(super) fn pod(name: &str, labels: &Value, annotations: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -139,30 +41,6 @@ fn replica_set(name: &str, annotations: &Value) -> Value {
             },
         },
     })
-}
-
-fn outcome(output: &Output) -> Result<(), String> {
-    let error = text(&output.stderr);
-    output.status.success().then_some(()).ok_or(error)
-}
-
-/// Creates by dry run, as somebody.
-fn create(user: &str, object: &Value) -> Result<(), String> {
-    let arguments = ["create", "--dry-run=server", "--as", user];
-    outcome(&kubectl(&arguments, std::slice::from_ref(object)))
-}
-
-/// What kubectl says in the namespace, as somebody.
-fn says(user: &str, arguments: &[&str]) -> Result<(), String> {
-    let all = [&["--namespace", NAMESPACE, "--as", user], arguments].concat();
-    outcome(&run("kubectl", &all))
-}
-
-/// As the administrator.
-fn applies(arguments: &[&str]) {
-    let all = [&["--namespace", NAMESPACE], arguments].concat();
-    let output = run("kubectl", &all);
-    assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
 fn is_refused(what: Result<(), String>, mark: &str) {
@@ -304,29 +182,4 @@ fn operator_and_controllers_are_not_held_up() {
         });
         assert!(drained, "no pod drained");
     });
-}
-
-#[test]
-fn second_operator_of_a_cluster_is_told_of_the_first() {
-    install();
-    for helm in HELMS {
-        let install = |more: &str| {
-            let flags = ["--dry-run=server", "--namespace", "default", "--set", more];
-            outcome(&run(
-                helm,
-                &[&["install", "second", CHART], &flags[..]].concat(),
-            ))
-        };
-        let error = install("crds.enabled=false").expect_err("a second one");
-        assert!(
-            error
-                .contains("release first in namespace chart-marks is the operator of this cluster"),
-            "{error}"
-        );
-        assert!(
-            error.contains("helm upgrade first --namespace chart-marks"),
-            "{error}"
-        );
-        install("crds.enabled=false,watchNamespaces={default}").expect("one of its own");
-    }
 }

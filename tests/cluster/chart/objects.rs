@@ -1,8 +1,10 @@
 //! The chart's objects: what they grant, and that a real API server takes each of them.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use super::{CRDS_CHART, kubectl, namespace, one, render, template, text};
+use super::{CRDS_CHART, kubectl, namespace, one, render, run, template, text};
 
 const CRD: &str = "gracefuldeployments.graceful.dev";
 
@@ -150,4 +152,52 @@ fn pods_run_where_pods_are_restricted() {
             "{name}: {refused}"
         );
     }
+}
+
+/// By the prometheus-operator's own definitions, which `cargo xtask test cluster` fetches.
+#[test]
+fn monitors_are_what_the_prometheus_operator_knows() {
+    let folder = std::env::var("PROMETHEUS_OPERATOR").expect("run cargo xtask test cluster");
+    let crds = ["servicemonitors", "podmonitors"];
+    for crd in crds {
+        let file =
+            format!("{folder}/example/prometheus-operator-crd/monitoring.coreos.com_{crd}.yaml");
+        let name = format!("crd/{crd}.monitoring.coreos.com");
+        for arguments in [
+            ["apply", "--server-side", "--filename", file.as_str()],
+            [
+                "wait",
+                "--for=condition=Established",
+                &name,
+                "--timeout=60s",
+            ],
+        ] {
+            let output = run("kubectl", &arguments);
+            assert!(output.status.success(), "{}", text(&output.stderr));
+        }
+    }
+    let mut objects = template(&[
+        "metrics.serviceMonitor.enabled=true",
+        "metrics.podMonitor.enabled=true",
+    ]);
+    objects.retain(|object| object["apiVersion"] == "monitoring.coreos.com/v1");
+    assert_eq!(objects.len(), crds.len());
+    for object in &mut objects {
+        object["metadata"]["namespace"] = json!("default");
+    }
+    let create = ["create", "--dry-run=server", "--validate=strict"];
+    let end = Instant::now() + Duration::from_secs(60);
+    let taken = loop {
+        let taken = kubectl(&create, &objects);
+        // What is established is not at once what the API server says it has.
+        if !text(&taken.stderr).contains("no matches for kind") || Instant::now() > end {
+            break taken;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    // A key that they do not know is refused, so the others are known.
+    objects[0]["spec"]["endpoint"] = json!([]);
+    let refused = text(&kubectl(&create, &objects[..1]).stderr);
+    assert!(refused.contains("unknown field"), "{refused}");
 }
