@@ -67,6 +67,8 @@ reasons! {
     DrainCancelled,
     /// Nothing confirms that a pod's work is over: drains last minSeconds, whatever the pod does.
     DrainUnconfirmed,
+    /// A pod leaves without a confirmation that could not be asked, as its onError says.
+    ConfirmationIgnored,
     /// A rollout began.
     RolloutStarted,
     /// A rollout is complete.

@@ -292,7 +292,15 @@ fn tell_receipt(pod: &Pod, receipt: &Receipt, draft: &mut Draft) {
     if outcome == DrainEnd::Drained {
         draft.tally.drained += 1;
         let message = format!("{} drained in {seconds}.{tenths} s", pod.name);
-        return draft.tell(false, Reason::Drained, message);
+        draft.tell(false, Reason::Drained, message);
+        if let Some((name, why)) = unheld(receipt) {
+            let message = format!(
+                "{} leaves without {name} (onError: Ignore): {why}",
+                pod.name
+            );
+            draft.tell(true, Reason::ConfirmationIgnored, message);
+        }
+        return;
     }
     draft.tally.forced += 1;
     draft.tally.connections_cut += i32::try_from(busy).unwrap_or(i32::MAX);
@@ -303,12 +311,26 @@ fn tell_receipt(pod: &Pod, receipt: &Receipt, draft: &mut Draft) {
         ),
         _ => (Reason::DrainTimedOut, "reached its drain deadline"),
     };
-    let message = format!(
+    let mut message = format!(
         "{} {what} after {seconds}.{tenths} s and leaves with {}",
         pod.name,
         counted(busy, "busy connection")
     );
+    if let Some((name, why)) = unheld(receipt) {
+        message = format!("{message}; {name} did not hold: {why}");
+    }
     draft.tell(true, reason, message);
+}
+
+/// The confirmation that a receipt says something of, and what. Short and of one line, whoever wrote it.
+fn unheld(receipt: &Receipt) -> Option<(String, String)> {
+    /// Longer than all that an agent writes.
+    const MOST: usize = 100;
+    let plain = |text: &String| -> String {
+        let chars = text.chars().filter(|c| !c.is_control());
+        chars.take(MOST).collect()
+    };
+    Some((plain(receipt.last.as_ref()?), plain(receipt.why.as_ref()?)))
 }
 
 /// The pod is gone. It was retired, or somebody else deleted it faster than we looked.

@@ -2,6 +2,7 @@
 //! small model of a cluster.
 
 mod claims;
+mod confirmations;
 mod contract;
 mod decisions;
 mod faults;

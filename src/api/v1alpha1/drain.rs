@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::confirm::Confirmation;
 use super::defaults;
 
 /// How a pod's work is brought to its end before the pod is removed.
@@ -79,49 +80,6 @@ pub struct HttpPort {
     pub path: String,
 }
 
-/// One confirmation that a pod's work is over. Exactly one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Confirmation {
-    /// The kernel's socket table: no stream and no request in flight on the pod's inbound
-    /// connections.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connections: Option<Connections>,
-}
-
-/// Which connections are looked at, and when they count as done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Connections {
-    /// Ports to look at. Empty means every port that the pod listens on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<u16>,
-
-    /// Ports to leave out. Defaults to none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub except_ports: Vec<u16>,
-
-    /// What becomes of idle keep-alive connections and those with short requests. Finish leaves them
-    /// to the application's shutdown; Wait waits until their clients have gone. Defaults to Finish.
-    #[serde(default)]
-    pub keep_alive: KeepAlive,
-
-    /// Seconds without a byte either way after which an unanswered request no longer holds the
-    /// drain. Defaults to 60.
-    #[serde(default = "defaults::unresponsive")]
-    pub unresponsive_seconds: i32,
-}
-
-/// What becomes of idle keep-alive connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum KeepAlive {
-    /// They are left to the application's own shutdown.
-    #[default]
-    Finish,
-    /// The drain waits until there are none.
-    Wait,
-}
-
 impl Default for Drain {
     fn default() -> Self {
         Self {
@@ -133,17 +91,6 @@ impl Default for Drain {
             arrivals_seconds: defaults::arrivals(),
             notify: None,
             confirm: None,
-        }
-    }
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self {
-            ports: Vec::new(),
-            except_ports: Vec::new(),
-            keep_alive: KeepAlive::Finish,
-            unresponsive_seconds: defaults::unresponsive(),
         }
     }
 }

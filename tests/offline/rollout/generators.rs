@@ -275,6 +275,7 @@ fn equip(
         connections_at_end: 2,
         busy: 1,
         last: None,
+        why: None,
         measured_by: MeasuredBy::SockDiag,
         late_arrivals: 0,
     });

@@ -135,6 +135,7 @@ impl World {
             connections_at_end: 0,
             busy: 0,
             last: None,
+            why: None,
             measured_by: MeasuredBy::SockDiag,
             late_arrivals: 0,
         };
