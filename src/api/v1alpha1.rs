@@ -17,8 +17,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use confirm::{Confirmation, Connections, KeepAlive, Metric, OnError};
-pub use drain::{Drain, HttpPort, Notify, Withdraw};
+pub use confirm::{Confirmation, Connections, KeepAlive, Metric, OnError, PodCondition};
+pub use drain::{Drain, HttpPort, Notify, OnTimeout, Withdraw};
 pub use status::{
     DrainCause, DrainEnd, DrainRecord, DrainWay, GracefulDeploymentStatus, RolloutRecord,
 };

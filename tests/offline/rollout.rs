@@ -10,6 +10,7 @@ mod fixtures;
 mod generators;
 mod judge;
 mod ledger;
+mod overdue;
 mod pace;
 mod properties;
 mod ranking;

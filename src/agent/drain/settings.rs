@@ -104,7 +104,8 @@ impl Settings {
             .extend(one.connections.clone().map(|what| Awaited::new(what, one)));
         self.questions
             .extend(questions.map(|what| Awaited::new(what, one)));
-        if self.connections.len() + self.questions.len() == before {
+        let is_known = self.connections.len() + self.questions.len() > before;
+        if !is_known && one.condition.is_none() {
             self.unknown += 1;
         }
     }

@@ -53,6 +53,7 @@ const BOUNDS: &[(&str, &str, u32)] = &[
     ("spec.drain.confirm[].metric.name", "maxLength", 256),
     ("spec.drain.confirm[].metric.labels", "maxProperties", 16),
     ("spec.drain.confirm[].metric.labels{}", "maxLength", 256),
+    ("spec.drain.confirm[].condition.type", "maxLength", 316),
     ("spec.drain.notify.httpPost.path", "maxLength", 2048),
     ("spec.template.metadata.labels{}", "maxLength", 63),
     ("spec.template.spec.containers[].name", "maxLength", 63),
@@ -66,8 +67,8 @@ const COUNT: &str = "self >= 0";
 const SECONDS: &str = "self >= 0 && self <= 604800";
 const PORT: &str = "self >= 1 && self <= 65535";
 const PATH: &str = "self.startsWith('/')";
-const ONE_KIND: &str =
-    "[has(self.connections), has(self.httpGet), has(self.metric)].filter(kind, kind).size() == 1";
+const ONE_KIND: &str = "[has(self.connections), has(self.httpGet), has(self.metric), \
+    has(self.condition)].filter(kind, kind).size() == 1";
 const NOT_AGENT: &str = "self != 'graceful-agent'";
 const NOT_OURS: &str = "self.all(key, !key.startsWith('graceful.dev/'))";
 const NOT_OUR_PATH: &str = "self != '/graceful.dev' && !self.startsWith('/graceful.dev/')";
@@ -190,6 +191,11 @@ const RULES: &[Rule] = &[
         "spec.drain.confirm[].metric.name",
         "self != '' && !self.contains('{') && !self.contains(' ')",
         say::METRIC_NAME,
+    ),
+    rule(
+        "spec.drain.confirm[].condition.type",
+        "self != '' && self != 'Ready' && self != 'ContainersReady'",
+        say::CONDITION,
     ),
     rule("spec.drain.confirm[].connections.ports[]", PORT, say::PORT),
     rule(

@@ -26,6 +26,12 @@ pub struct Confirmation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
 
+    /// A condition of the pod that any other controller sets, the way in for load balancers and queues:
+    /// done when its status is True. The operator looks at it once the others hold, in planned drains
+    /// by Readiness alone: a pod that is deleted does not wait for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<PodCondition>,
+
     /// Seconds from the beginning of the drain after which this confirmation is no longer waited
     /// for. The pod then counts as TimedOut and not as Drained. Absent means the drain's own deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +39,8 @@ pub struct Confirmation {
 
     /// What an error does: nobody listens, no answer in time, a redirect, an answer that is too long
     /// or that cannot be read; for a metric any answer that is not 200 to 299, and a page without
-    /// the metric; for connections a socket table that cannot be read. Wait waits until it is over.
+    /// the metric; for connections a socket table that cannot be read; for a condition the status
+    /// Unknown, and not that nobody has set it yet. Wait waits until the error is over.
     /// Ignore takes it for a confirmation, and the drain reports that. A page that answers httpGet
     /// with another status is not done yet, which is no error. Defaults to Wait.
     #[serde(default)]
@@ -103,6 +110,14 @@ pub struct Metric {
     /// The highest sum with which the work counts as over. Defaults to 0.
     #[serde(default)]
     pub at_most: i64,
+}
+
+/// A condition of the pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PodCondition {
+    /// Its type, such as lb.example.com/deregistered. Not one that Kubernetes sets.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 impl Default for Connections {

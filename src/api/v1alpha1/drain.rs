@@ -47,6 +47,26 @@ pub struct Drain {
     /// listening ports. An empty list, or absent with hostNetwork, means minSeconds only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Vec<Confirmation>>,
+
+    /// What becomes of a pod whose planned drain by Readiness has reached its deadline. Terminate lets it
+    /// go with what is left of its work. Hold keeps it, withdrawn, until a person lets it go, by the
+    /// annotation graceful.dev/release on the pod or by Terminate here; the others go on. Pause
+    /// keeps it as well and drains it anew; until its work ends, or a person lets it go, the
+    /// rollout withdraws no further pod. Defaults to Terminate.
+    #[serde(default)]
+    pub on_timeout: OnTimeout,
+}
+
+/// What becomes of a pod whose drain has reached its deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnTimeout {
+    /// It leaves as it is.
+    #[default]
+    Terminate,
+    /// It stays, withdrawn, until a person lets it go.
+    Hold,
+    /// It stays, withdrawn, and the rollout stops until its work ends or a person lets it go.
+    Pause,
 }
 
 /// How a pod is taken out of traffic.
@@ -91,6 +111,7 @@ impl Default for Drain {
             arrivals_seconds: defaults::arrivals(),
             notify: None,
             confirm: None,
+            on_timeout: OnTimeout::Terminate,
         }
     }
 }

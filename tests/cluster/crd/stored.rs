@@ -40,6 +40,7 @@ async fn defaults_are_stored() {
             "minSeconds": 5,
             "quietSeconds": 3,
             "arrivalsSeconds": 30,
+            "onTimeout": "Terminate",
             "confirm": [
                 {"connections": {"keepAlive": "Finish", "unresponsiveSeconds": 60}, "onError": "Wait"},
                 {"metric": {"port": 9000, "path": "/metrics", "name": "jobs", "atMost": 0}, "onError": "Wait"},

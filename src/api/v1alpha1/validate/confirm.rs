@@ -15,6 +15,7 @@ fn confirmation(one: &Confirmation, field: &str, problems: &mut Problems) {
         one.connections.is_some(),
         one.http_get.is_some(),
         one.metric.is_some(),
+        one.condition.is_some(),
     ];
     let number = kinds.iter().filter(|is_there| **is_there).count();
     problems.refuse_if(number != 1, field, say::ONE_KIND);
@@ -33,6 +34,13 @@ fn confirmation(one: &Confirmation, field: &str, problems: &mut Problems) {
             metric.name.is_empty() || metric.name.contains(['{', ' ']),
             format!("{field}.metric.name"),
             say::METRIC_NAME,
+        );
+    }
+    if let Some(condition) = &one.condition {
+        problems.refuse_if(
+            matches!(condition.kind.as_str(), "" | "Ready" | "ContainersReady"),
+            format!("{field}.condition.type"),
+            say::CONDITION,
         );
     }
 }
