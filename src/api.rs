@@ -56,6 +56,10 @@ pub const DRAIN: &str = "graceful.dev/drain";
 /// the kubelet write the annotations into the pod again.
 pub const CANCELLED: &str = "graceful.dev/cancelled";
 
+/// Pod annotation, of any value, by a person: the pod may leave though its drain has reached its deadline
+/// and `drain.onTimeout` keeps it.
+pub const RELEASE: &str = "graceful.dev/release";
+
 /// Pod annotation: the drain settings in force, a [`v1alpha1::Drain`] as JSON; what an unplanned exit
 /// (preStop) goes by.
 pub const CONFIG: &str = "graceful.dev/config";

@@ -12,7 +12,9 @@ mod conditions;
 mod drain;
 mod give_up;
 mod history;
+mod hold;
 mod observation;
+mod outcome;
 mod plan;
 mod retire;
 mod scale;
@@ -23,11 +25,13 @@ mod victims;
 
 pub use budget::Budget;
 pub use observation::{
-    Agent, Claims, Endpoint, NewRevision, Observation, Phase, Pod, Readiness, Request, Revision,
-    Service,
+    Agent, Claims, ConditionStatus, Endpoint, NewRevision, Observation, Phase, Pod, Readiness,
+    Request, Revision, Service,
 };
 pub use plan::{Action, Event, Hold, ObjectRef, Plan};
-pub use target::{Invalid, ReplacementPolicy, Size, Strategy, Target, Withdrawal};
+pub use target::{
+    AwaitedCondition, Invalid, Overdue, ReplacementPolicy, Size, Strategy, Target, Withdrawal,
+};
 pub use victims::leave_first;
 
 use plan::Draft;
@@ -62,7 +66,9 @@ pub fn plan(observation: &Observation) -> Plan {
     match target.strategy {
         _ if target.paused => scale::keep_paused_size(observation, target, &mut budget, &mut draft),
         Strategy::RollingUpdate => {
-            retire::withdraw_old(observation, target, &mut budget, &mut draft);
+            if !outcome::pauses(target, &draft) {
+                retire::withdraw_old(observation, target, &mut budget, &mut draft);
+            }
             retire::withdraw_surplus(observation, target, &mut budget, &mut draft);
             share::share(observation, target, &mut budget, &mut draft);
             scale::grow(observation, target, &mut budget, &mut draft);

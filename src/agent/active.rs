@@ -7,7 +7,8 @@ use super::activity::Millis;
 use super::announce::Announcement;
 use super::clock::Clock;
 use super::confirm::{Confirmations, Own};
-use super::drain::{Late, Notice, Settings, Times, Verdict, Way, judge};
+use super::drain::standing::{Standing, last, standings};
+use super::drain::{Late, Notice, Settings, Times, Verdict, Wait, Way, judge};
 use super::memory::{Mark, Serving};
 use super::trouble::Trouble;
 use super::view::{DrainView, seconds};
@@ -114,7 +115,7 @@ impl Active {
         self.mark.at_start = at_start;
 
         let now = clock.now();
-        let evidence = self.confirmations.evidence();
+        let evidence = self.confirmations.seen().evidence;
         self.late.count(&self.settings, self.times, evidence, now);
         let verdict = self.verdict(now);
         let pace = &self.confirmations.pace;
@@ -122,11 +123,28 @@ impl Active {
         verdict
     }
 
+    /// Takes in what the application has answered, and asks what is due. Where that was the last thing
+    /// that was waited for, the connections are looked at at once.
+    pub fn ask(&mut self, now: Millis) {
+        self.confirmations.take_answers(&self.settings, now);
+        let verdict = self.verdict(now);
+        if matches!(verdict, Verdict::Ended(_)) {
+            self.next_look = Millis::MIN;
+        }
+        self.confirmations.ask(verdict, now);
+    }
+
+    /// Whether an answer of the application is awaited.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.confirmations.is_asking()
+    }
+
     /// Where the drain stands, by the last look.
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {
-        let evidence = self.confirmations.evidence();
-        judge(&self.settings, self.times, self.notice(), evidence, now)
+        let seen = self.confirmations.seen();
+        judge(&self.settings, self.times, self.notice(), seen, now)
     }
 
     fn notice(&self) -> Notice {
@@ -138,10 +156,15 @@ impl Active {
         self.times.heard + self.settings.timeout
     }
 
+    fn standings(&self, now: Millis) -> Vec<Standing> {
+        standings(&self.settings, self.times, self.confirmations.seen(), now)
+    }
+
     /// The report of a drain that has ended so.
     #[must_use]
     pub fn receipt(&self, outcome: Outcome, now: Millis) -> Receipt {
         let confirmations = &self.confirmations;
+        let (last, why) = last(self.standings(now), outcome).unzip();
         let connections = confirmations.connections();
         Receipt {
             epoch: self.mark.epoch.clone(),
@@ -151,7 +174,8 @@ impl Active {
             connections_at_start: confirmations.at_start.unwrap_or(connections),
             connections_at_end: connections,
             busy: confirmations.busy(),
-            last: (!self.settings.connections.is_empty()).then(|| "connections".to_owned()),
+            last,
+            why: why.flatten(),
             measured_by: confirmations.measured_by,
             late_arrivals: self.late.number,
         }
@@ -162,9 +186,9 @@ impl Active {
     pub fn view(&self, now: Millis) -> DrainView {
         let (state, waits_for) = match self.verdict(now) {
             Verdict::Ended(outcome) => (format!("{outcome:?}"), None),
-            Verdict::Waits(wait) => ("Draining".into(), Some(wait.to_string())),
+            Verdict::Waits(wait) => ("Draining".into(), Some(self.in_words(wait))),
         };
-        let evidence = self.confirmations.evidence().first();
+        let evidence = self.confirmations.seen().evidence.first();
         let evidence = evidence.copied().unwrap_or_default();
         DrainView {
             epoch: self.mark.epoch.clone(),
@@ -173,12 +197,23 @@ impl Active {
             seconds: seconds(now - self.times.heard),
             seconds_left: seconds((self.deadline() - now).max(0)),
             withdrawn: self.is_withdrawn(),
+            confirmations: self.standings(now),
             connections: evidence.counts.into(),
             arrivals: evidence.arrivals,
             late_arrivals: self.late.number,
             notice: format!("{:?}", self.notice()),
             measured_by: format!("{:?}", self.confirmations.measured_by),
             sample_seconds: self.confirmations.pace.cost().as_secs_f64(),
+        }
+    }
+
+    /// What is waited for, by the name that the spec gives it.
+    fn in_words(&self, wait: Wait) -> String {
+        let name = |at: usize| self.settings.questions.get(at).map(|one| one.what.name());
+        match wait {
+            Wait::Answer(at, why) => format!("{}: {why}", name(at).unwrap_or_default()),
+            Wait::FreshAnswer(at) => format!("{}: a last answer", name(at).unwrap_or_default()),
+            other => other.to_string(),
         }
     }
 

@@ -1,17 +1,22 @@
 //! The confirmations of one drain, read from inside the pod: takes a sample of the socket table and
-//! hands it to each census. IO only; what a sample means is decided in [`super::activity`].
+//! hands it to each census, and asks the application. IO only; what a sample means is decided in
+//! [`super::activity`], what an answer means in [`super::question`].
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 
 use super::activity::Millis;
 use super::activity::arrivals::passive_opens;
 use super::activity::census::{Census, Evidence, Scope};
+use super::ask::Asking;
 use super::clock::processor_time;
-use super::drain::Settings;
+use super::drain::{Awaited, Seen, Settings, Verdict, Wait, Way};
 use super::pace::Pace;
+use super::question::Asked;
 use super::sockets::{SocketsError, State, Table, local};
 use crate::api::receipt::MeasuredBy;
 
@@ -71,7 +76,14 @@ pub struct Confirmations {
     ports: BTreeSet<u16>,
     /// Whether the last sample could be taken.
     is_fresh: bool,
+    /// Whether one was tried.
+    is_tried: bool,
     listened: Vec<u16>,
+    asking: Vec<Asking>,
+    /// What is known of each question.
+    asked: Vec<Asked>,
+    /// Connections that were opened for questions since the last sample.
+    opened: Rc<Cell<u32>>,
 }
 
 impl Confirmations {
@@ -92,7 +104,11 @@ impl Confirmations {
             pace: Pace::default(),
             ports: listened.iter().copied().collect(),
             is_fresh: false,
+            is_tried: false,
             listened,
+            asking: Vec::new(),
+            asked: Vec::new(),
+            opened: Rc::default(),
         }
     }
 
@@ -112,10 +128,12 @@ impl Confirmations {
             self.evidence.clear();
         }
         if settings.connections.is_empty() {
+            self.pace.note(processor_time());
             return Ok(());
         }
-        let asked = settings.connections.iter().flat_map(|one| &one.ports);
-        self.ports.extend(asked);
+        self.is_tried = true;
+        let named = settings.connections.iter();
+        self.ports.extend(named.flat_map(|one| &one.what.ports));
         if !self.evidence.is_empty() {
             // From the second sample on: the first one tells which ports are listened on.
             self.table.narrow(&self.ports);
@@ -126,7 +144,7 @@ impl Confirmations {
             .connections
             .iter()
             .zip(&mut self.censuses)
-            .map(|(one, census)| {
+            .map(|(Awaited { what: one, .. }, census)| {
                 census.begin();
                 let mut scope = Scope::new(one, own.port, self.addresses.clone());
                 scope.kubelet = own.kubelet;
@@ -142,10 +160,13 @@ impl Confirmations {
                 census.see(&reading, scope, now, rules);
             }
         })?;
-        let opens = self.snmp.passive_opens();
+        // The hooks of several containers ask at the same time: the kernel counts what the others opened.
+        let is_alone = settings.way == Way::Readiness || settings.questions.is_empty();
+        let opens = self.snmp.passive_opens().filter(|_| is_alone);
+        let accepted = own.accepted.saturating_add(self.opened.take());
         self.evidence = sides
             .iter_mut()
-            .map(|(census, ..)| census.end(own.accepted, opens, now))
+            .map(|(census, ..)| census.end(accepted, opens, now))
             .collect();
         self.at_start = self.at_start.or(Some(self.connections()));
         self.is_fresh = true;
@@ -153,10 +174,53 @@ impl Confirmations {
         Ok(())
     }
 
-    /// What the last sample says, one for each confirmation: nothing where it could not be taken.
+    /// Takes in the answers that have come.
+    pub fn take_answers(&mut self, settings: &Settings, now: Millis) {
+        let wanted = || settings.questions.iter().map(|one| &one.what);
+        if !self.asking.iter().map(|one| &one.question).eq(wanted()) {
+            self.asking = wanted().cloned().map(Asking::new).collect();
+        }
+        for (asking, one) in self.asking.iter_mut().zip(&settings.questions) {
+            asking.take(now, one.ignores_errors);
+        }
+        self.asked = self.asking.iter().map(|one| one.known).collect();
+    }
+
+    /// Asks the application what is due to be asked, by where the drain stands.
+    pub fn ask(&mut self, verdict: Verdict, now: Millis) {
+        /// So fresh an answer needs no other, unless it is waited for.
+        const FRESH: Millis = 200;
+        let wait = match verdict {
+            Verdict::Waits(Wait::Withdrawal | Wait::Notice) => return,
+            Verdict::Waits(wait) => Some(wait),
+            Verdict::Ended(_) => None,
+        };
+        let is_last = matches!(wait, Some(Wait::Answer(..)));
+        for (at, asking) in self.asking.iter_mut().enumerate() {
+            let is_urgent = match wait {
+                Some(Wait::FreshAnswer(wanted)) => {
+                    at == wanted || now.saturating_sub(asking.known.asked) > FRESH
+                }
+                _ => false,
+            };
+            asking.ask(now, (is_last, is_urgent), &self.opened);
+        }
+    }
+
+    /// Whether an answer of the application is awaited.
     #[must_use]
-    pub fn evidence(&self) -> &[Evidence] {
-        if self.is_fresh { &self.evidence } else { &[] }
+    pub fn is_asking(&self) -> bool {
+        self.asking.iter().any(Asking::is_under_way)
+    }
+
+    /// What the last sample and the last answers say.
+    #[must_use]
+    pub fn seen(&self) -> Seen<'_> {
+        Seen {
+            evidence: if self.is_fresh { &self.evidence } else { &[] },
+            is_unreadable: self.is_tried && !self.is_fresh,
+            asked: &self.asked,
+        }
     }
 
     /// Ports that were ever listened on during this drain.

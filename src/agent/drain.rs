@@ -1,74 +1,28 @@
 //! One drain, judged: what it waits for, or how it ended. Pure; the time is an input, and nothing is
 //! remembered here but what the arguments carry, so settings that change are in force at once.
 
+mod settings;
+pub mod standing;
+
 use std::fmt;
 
+use super::activity::Millis;
 use super::activity::census::Evidence;
-use super::activity::{Millis, Rules};
+use super::question::{Asked, Why};
 use crate::api::receipt::Outcome;
-use crate::api::v1alpha1::{Connections, Drain};
 
-/// The part of `spec.drain` that the agent goes by.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// The length after which the drain ends, done or not.
-    pub timeout: Millis,
-    /// Least time out of service.
-    pub min: Millis,
-    /// For how long the confirmations must hold.
-    pub quiet: Millis,
-    /// For how long new connections may restart the quiet time.
-    pub arrivals: Millis,
-    /// The confirmations by connections.
-    pub connections: Vec<Connections>,
-    /// Confirmations of a kind that this agent does not know: they never hold.
-    pub unknown: usize,
-}
+pub use settings::{Awaited, Settings, Way};
 
-/// Which of the two ways out of service a drain is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// Planned: the pod lives while it drains.
-    Readiness,
-    /// Within the grace period of a pod that was deleted.
-    Termination,
-}
-
-impl Settings {
-    /// Reads the settings. On the host's network connections cannot confirm, since the table is the
-    /// node's: what is absent there means `minSeconds` only.
-    #[must_use]
-    pub fn new(drain: &Drain, way: Way, host_network: bool) -> Self {
-        let seconds = |number: i32| Millis::from(number.max(0)) * 1000;
-        let all = match &drain.confirm {
-            Some(list) => list.iter().map(|one| one.connections.clone()).collect(),
-            None if host_network => Vec::new(),
-            None => vec![Some(Connections::default())],
-        };
-        let unknown = all.iter().filter(|one| one.is_none()).count();
-        Self {
-            timeout: seconds(match way {
-                Way::Readiness => drain.timeout_seconds,
-                Way::Termination => drain.deletion_timeout_seconds,
-            }),
-            min: seconds(drain.min_seconds),
-            quiet: seconds(drain.quiet_seconds),
-            arrivals: seconds(drain.arrivals_seconds),
-            connections: all.into_iter().flatten().collect(),
-            unknown,
-        }
-    }
-
-    /// The rules by which one confirmation judges connections.
-    #[must_use]
-    pub fn rules(&self, of: &Connections, quick_acks: u32) -> Rules {
-        Rules {
-            quiet: self.quiet,
-            unresponsive: Millis::from(of.unresponsive_seconds.max(0)) * 1000,
-            keep_alive: of.keep_alive,
-            quick_acks,
-        }
-    }
+/// What the confirmations have come to, as far as it was looked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen<'a> {
+    /// That of each confirmation by connections; empty where there is none yet or the last sample
+    /// failed.
+    pub evidence: &'a [Evidence],
+    /// The last sample failed.
+    pub is_unreadable: bool,
+    /// The answers to each question.
+    pub asked: &'a [Asked],
 }
 
 /// How far the notice to the application has got.
@@ -107,6 +61,11 @@ pub enum Wait {
     Connections(u32),
     /// A confirmation of a kind that this agent does not know.
     Unknown,
+    /// The answer to the question of this number, for this reason.
+    Answer(usize, Why),
+    /// That question's answer once more: all has held for long enough, and an end is believed on a fresh
+    /// answer alone.
+    FreshAnswer(usize),
     /// `minSeconds`, so much longer.
     Minimum(Millis),
     /// `quietSeconds`, so much longer.
@@ -136,6 +95,8 @@ impl fmt::Display for Wait {
             Self::Connections(1) => write!(f, "1 connection with work"),
             Self::Connections(n) => write!(f, "{n} connections with work"),
             Self::Unknown => write!(f, "a confirmation of a kind that this agent does not know"),
+            Self::Answer(_, why) => write!(f, "the application: {why}"),
+            Self::FreshAnswer(_) => write!(f, "a last answer of the application"),
             Self::Minimum(left) => write!(f, "minSeconds, {} s more", seconds(left)),
             Self::Quiet(left) => write!(f, "quietSeconds, {} s more", seconds(left)),
             Self::Arrivals(left) => {
@@ -175,23 +136,24 @@ impl Late {
     }
 }
 
-/// Judges a drain. `evidence` is that of each confirmation, empty where there is none yet or the last
-/// sample failed.
+/// Judges a drain.
 #[must_use]
 pub fn judge(
     settings: &Settings,
     times: Times,
     notice: Notice,
-    evidence: &[Evidence],
+    seen: Seen<'_>,
     now: Millis,
 ) -> Verdict {
-    let unresponsive = evidence.iter().any(|one| one.counts.unresponsive > 0);
-    let done = if unresponsive {
+    let unresponsive = seen.evidence.iter().any(|one| one.counts.unresponsive > 0);
+    let done = if is_given_up(settings, times, seen, now) {
+        Outcome::TimedOut
+    } else if unresponsive {
         Outcome::Unresponsive
     } else {
         Outcome::Drained
     };
-    let Some(wait) = wait(settings, times, notice, evidence, now) else {
+    let Some(wait) = wait(settings, times, notice, seen, now) else {
         return Verdict::Ended(done);
     };
     if now - times.heard < settings.timeout {
@@ -203,10 +165,28 @@ pub fn judge(
         min: 0,
         ..settings.clone()
     };
-    Verdict::Ended(match self::wait(&of_work, times, notice, evidence, now) {
+    Verdict::Ended(match self::wait(&of_work, times, notice, seen, now) {
         None => done,
         Some(_) => Outcome::TimedOut,
     })
+}
+
+/// A confirmation is waited for no longer, and has not held for the quiet time.
+fn is_given_up(settings: &Settings, times: Times, seen: Seen<'_>, now: Millis) -> bool {
+    let elapsed = now - times.heard;
+    let is_quiet = |since: Millis| now - since >= settings.quiet;
+    let connections = settings.connections.iter().enumerate().any(|(at, one)| {
+        let is_done = match seen.evidence.get(at) {
+            None => seen.is_unreadable && one.ignores_errors,
+            Some(it) => it.counts.holding == 0 && it.disturbed.is_none_or(is_quiet),
+        };
+        !one.is_awaited(elapsed) && !is_done
+    });
+    let questions = settings.questions.iter().enumerate().any(|(at, one)| {
+        let held = seen.asked.get(at).and_then(|asked| asked.held);
+        !one.is_awaited(elapsed) && !held.is_some_and(is_quiet)
+    });
+    connections || questions
 }
 
 /// What is waited for, the most telling first; `None` where nothing is.
@@ -214,7 +194,7 @@ fn wait(
     settings: &Settings,
     times: Times,
     notice: Notice,
-    evidence: &[Evidence],
+    seen: Seen<'_>,
     now: Millis,
 ) -> Option<Wait> {
     let Some(withdrawn) = times.withdrawn else {
@@ -226,42 +206,81 @@ fn wait(
     if settings.unknown > 0 {
         return Some(Wait::Unknown);
     }
-    if evidence.len() < settings.connections.len() {
-        return Some(Wait::Sample);
-    }
-    let holding = evidence
-        .iter()
-        .map(|one| one.counts.holding)
-        .max()
-        .unwrap_or(0);
-    if holding > 0 {
-        return Some(Wait::Connections(holding));
-    }
-    let minimum = settings.min - (now - withdrawn);
-    let disturbed = evidence.iter().filter_map(|one| one.disturbed).max();
-    let arrival = evidence
+    let elapsed = now - times.heard;
+    let connections = match awaited_evidence(settings, seen, elapsed) {
+        Ok(connections) => connections,
+        Err(wait) => return Some(wait),
+    };
+    let questions = match awaited_answers(settings, seen, elapsed) {
+        Ok(questions) => questions,
+        Err(wait) => return Some(wait),
+    };
+    let disturbed = connections.iter().filter_map(|one| one.disturbed).max();
+    let arrival = connections
         .iter()
         .filter_map(|one| one.arrival)
         .filter(|at| at - withdrawn <= settings.arrivals)
         .max();
-    let since = disturbed
-        .max(arrival)
-        .unwrap_or(times.heard)
-        .max(times.heard);
-    let quiet = if settings.connections.is_empty() {
-        0
-    } else {
-        settings.quiet - (now - since)
-    };
-    if quiet > 0 && quiet >= minimum {
+    let looked = disturbed.max(arrival).max(Some(times.heard));
+    let answered = questions.iter().map(|(_, held, _)| *held).max();
+    let since = looked.filter(|_| !connections.is_empty()).max(answered);
+    let quiet = since.map_or(Millis::MIN, |since| since + settings.quiet);
+    let minimum = withdrawn + settings.min;
+    if quiet > now && quiet >= minimum {
         let new = arrival.is_some() && arrival > disturbed && arrival > Some(times.heard);
-        return Some(if new {
-            Wait::Arrivals(quiet)
+        return Some(if new && arrival >= answered {
+            Wait::Arrivals(quiet - now)
         } else {
-            Wait::Quiet(quiet)
+            Wait::Quiet(quiet - now)
         });
     }
-    (minimum > 0).then_some(Wait::Minimum(minimum))
+    if minimum > now {
+        return Some(Wait::Minimum(minimum - now));
+    }
+    let stale = questions
+        .iter()
+        .find(|(.., asked)| *asked < quiet.max(minimum));
+    stale.map(|(at, ..)| Wait::FreshAnswer(*at))
+}
+
+/// What the connections that are waited for have come to, once there is nothing to do on any.
+fn awaited_evidence<'a>(
+    settings: &Settings,
+    seen: Seen<'a>,
+    elapsed: Millis,
+) -> Result<Vec<&'a Evidence>, Wait> {
+    let mut found = Vec::new();
+    for (at, one) in settings.connections.iter().enumerate() {
+        match seen.evidence.get(at) {
+            _ if !one.is_awaited(elapsed) => {}
+            Some(evidence) => found.push(evidence),
+            None if seen.is_unreadable && one.ignores_errors => {}
+            None => return Err(Wait::Sample),
+        }
+    }
+    match found.iter().map(|one| one.counts.holding).max() {
+        Some(holding) if holding > 0 => Err(Wait::Connections(holding)),
+        _ => Ok(found),
+    }
+}
+
+/// The questions that are waited for, once all of them hold: number, since when, and when it was asked
+/// last.
+fn awaited_answers(
+    settings: &Settings,
+    seen: Seen<'_>,
+    elapsed: Millis,
+) -> Result<Vec<(usize, Millis, Millis)>, Wait> {
+    let all = settings.questions.iter().enumerate();
+    let awaited = all.filter(|(_, one)| one.is_awaited(elapsed));
+    awaited
+        .map(|(at, _)| {
+            let asked = seen.asked.get(at).copied().unwrap_or_default();
+            let why = asked.why().unwrap_or(Why::Unasked);
+            let held = asked.held.ok_or(Wait::Answer(at, why))?;
+            Ok((at, held, asked.asked))
+        })
+        .collect()
 }
 
 #[cfg(test)]

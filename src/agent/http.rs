@@ -1,11 +1,13 @@
-//! Requests to the pod itself: the notice to the application and a user's own httpGet hook. One
-//! second to connect, a bounded time in all, no redirects, and the body of an answer is not read.
+//! Requests to the pod itself: the notice to the application, the questions of its confirmations and a
+//! user's own httpGet hook. One second to connect, a bounded time in all, no redirects; the body of an
+//! answer is read for a confirmation alone, piece by piece, and never kept.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -86,6 +88,60 @@ pub async fn exchange(
         answer = &mut answer => Ok(answer?.status()),
         // An answer may be there though the connection broke right behind it.
         _ = &mut connection => Ok(answer.await?.status()),
+    }
+}
+
+/// A part of an answer, as it comes in.
+#[derive(Clone, Copy, Debug)]
+pub enum Reply<'a> {
+    /// Its status and headers.
+    Head(StatusCode, &'a HeaderMap),
+    /// The next piece of its body.
+    Piece(&'a [u8]),
+}
+
+/// Sends a GET for a path, and hands over the answer part by part up to its end, or until `take` has
+/// had enough of it.
+///
+/// # Errors
+/// When the connection breaks or the answer is not HTTP. The inner one is that of `take`.
+pub async fn get<E>(
+    stream: TcpStream,
+    (path, address, accept): (&str, SocketAddr, (HeaderName, &str)),
+    mut take: impl FnMut(Reply<'_>) -> Result<(), E>,
+) -> Result<Result<(), E>, HttpError> {
+    let request = Request::get(path)
+        .header("Host", address.to_string())
+        .header("User-Agent", "graceful-agent")
+        .header("Connection", "close")
+        .header(accept.0, accept.1)
+        .body(Empty::<Bytes>::new())?;
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(8192)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let talk = async {
+        let mut answer = sender.send_request(request).await?;
+        if let Err(enough) = take(Reply::Head(answer.status(), answer.headers())) {
+            return Ok(Err(enough));
+        }
+        while let Some(frame) = answer.frame().await {
+            if let Some(piece) = frame?.data_ref()
+                && let Err(enough) = take(Reply::Piece(piece))
+            {
+                return Ok(Err(enough));
+            }
+        }
+        Ok(Ok(()))
+    };
+    let (mut talk, mut connection) = (std::pin::pin!(talk), std::pin::pin!(connection));
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            said = &mut talk => return said,
+            // What the connection has read may still be on its way to us.
+            _ = &mut connection, if is_open => is_open = false,
+        }
     }
 }
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 use hyper::Method;
 use tokio::time::{sleep, timeout};
 
+use super::activity::Millis;
 use super::chain;
 use super::clock::Clock;
 use super::confirm::{Confirmations, Own};
+use super::drain::standing::{last, standings};
 use super::drain::{Notice, Settings, Times, Verdict, Way, judge};
 use super::hook::Hook;
 use super::http::notify;
@@ -18,6 +20,9 @@ use super::memory::{Memory, Progress};
 use super::podinfo::{Podinfo, Wanted};
 use super::serve::Place;
 use crate::api::receipt::Outcome;
+
+/// How often it is looked whether the application has answered.
+const ANSWER: Millis = 50;
 
 /// Drains within the grace period, then runs `hook`, whose exit status is ours. `within` is the
 /// drain's share of the grace period that the pod was born with; the settings may have changed since.
@@ -78,29 +83,58 @@ async fn drain(memory: &Memory, podinfo: &Podinfo, within: Option<i32>) -> Strin
     };
     let mut confirmations = Confirmations::new(Vec::new(), None);
     loop {
+        confirmations.take_answers(&settings, clock.now());
         if let Err(error) = confirmations.sample(&settings, &own, || clock.now()) {
             eprintln!("{}", chain(&error));
         }
         let now = clock.now();
-        let verdict = judge(&settings, times, notice, confirmations.evidence(), now);
+        let judge = |confirmations: &Confirmations, now| {
+            judge(&settings, times, notice, confirmations.seen(), now)
+        };
+        let mut verdict = judge(&confirmations, now);
         if let Verdict::Ended(outcome) = verdict {
-            let how = match outcome {
-                Outcome::Drained => "drained",
-                Outcome::TimedOut => "timed out",
-                Outcome::Unresponsive => "left unresponsive connections",
-            };
-            return format!(
-                "{how} after {} ms: {} connections at the start, {} at the end, {} with work",
-                now,
-                confirmations.at_start.unwrap_or(0),
-                confirmations.connections(),
-                confirmations.busy(),
-            );
+            let all = standings(&settings, times, confirmations.seen(), now);
+            return report(&confirmations, outcome, last(all, outcome), now);
         }
         let next = confirmations.pace.next_look(verdict, settings.timeout, now);
-        sleep(Duration::from_millis(
-            u64::try_from(next - now).unwrap_or(0),
-        ))
-        .await;
+        // An end is believed on a fresh look alone, so an answer that ends the drain brings the look on.
+        while matches!(verdict, Verdict::Waits(_)) && clock.now() < next {
+            let now = clock.now();
+            confirmations.ask(verdict, now);
+            let most = if confirmations.is_asking() {
+                ANSWER
+            } else {
+                next - now
+            };
+            let nap = u64::try_from(most.min(next - now)).unwrap_or(0);
+            sleep(Duration::from_millis(nap)).await;
+            confirmations.take_answers(&settings, clock.now());
+            verdict = judge(&confirmations, clock.now());
+        }
     }
+}
+
+/// How the drain ended, for the log of the container.
+fn report(
+    confirmations: &Confirmations,
+    outcome: Outcome,
+    last: Option<(String, Option<String>)>,
+    took: Millis,
+) -> String {
+    let how = match outcome {
+        Outcome::Drained => "drained",
+        Outcome::TimedOut => "timed out",
+        Outcome::Unresponsive => "left unresponsive connections",
+    };
+    let which = match (outcome, last) {
+        (Outcome::TimedOut, Some((name, Some(why)))) => format!("; {name} did not hold: {why}"),
+        (_, Some((name, Some(why)))) => format!("; {name} was ignored: {why}"),
+        _ => String::new(),
+    };
+    format!(
+        "{how} after {took} ms: {} connections at the start, {} at the end, {} with work{which}",
+        confirmations.at_start.unwrap_or(0),
+        confirmations.connections(),
+        confirmations.busy(),
+    )
 }

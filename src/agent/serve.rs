@@ -34,6 +34,9 @@ use crate::api::{AGENT, POD_UID_ENV};
 /// a user may have 128 instances of it on a node, and all agents are one user.
 const TICK: Duration = Duration::from_millis(200);
 
+/// The same while the application is asked: a drain may end with its answer.
+const ANSWER: Duration = Duration::from_millis(50);
+
 /// The agent cannot serve.
 #[derive(Debug, Error)]
 pub enum ServeError {
@@ -272,7 +275,8 @@ impl Agent {
             return TICK;
         };
         let left = active.next_look().saturating_sub(self.clock.now());
-        TICK.min(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
+        let tick = if active.is_asking() { ANSWER } else { TICK };
+        tick.min(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
     }
 
     /// Takes the drain under way one step further. `true` when it is over.
@@ -285,6 +289,7 @@ impl Agent {
         if !active.is_withdrawn() && (told || self.memory.is_told(&active.mark.epoch)) {
             active.withdraw(&self.clock);
         }
+        active.ask(self.clock.now());
         let verdict = (active.next_look() <= self.clock.now()).then(|| self.look());
         self.keep();
         self.show();

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::activity::Millis;
 use super::activity::census::Counts;
+use super::drain::standing::Standing;
 
 /// The state of the agent, as far as it is shown.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +52,8 @@ pub struct DrainView {
     pub seconds_left: f64,
     /// Whether a readiness probe was told.
     pub withdrawn: bool,
+    /// Where each confirmation stands.
+    pub confirmations: Vec<Standing>,
     /// Connections by class.
     pub connections: Classes,
     /// New connections that probes do not explain.

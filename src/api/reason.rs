@@ -67,6 +67,13 @@ reasons! {
     DrainCancelled,
     /// Nothing confirms that a pod's work is over: drains last minSeconds, whatever the pod does.
     DrainUnconfirmed,
+    /// A pod leaves without a confirmation that could not be asked, as its onError says.
+    ConfirmationIgnored,
+    /// A drain reached its deadline, and its pod is kept until a person lets it go (drain.onTimeout: Hold).
+    DrainHeld,
+    /// A drain reached its deadline, and the rollout stops until the pod's work ends or a person lets it go
+    /// (drain.onTimeout: Pause).
+    DrainPaused,
     /// A rollout began.
     RolloutStarted,
     /// A rollout is complete.

@@ -44,9 +44,15 @@ pub struct Receipt {
     pub connections_at_end: u32,
     /// Connections with work left at the end: what SIGTERM may cut.
     pub busy: u32,
-    /// The confirmation that held last, such as `connections`; absent where none was asked for.
+    /// The confirmation that held last, such as `connections` or `httpGet :9000/idle`: its kind and what
+    /// tells it from others. On a drain that timed out, the first that did not hold. Absent where none
+    /// was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
+    /// Why that one did not hold, or which error of it was ignored; absent where it held. Of a closed
+    /// list of words: nothing that the application wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// Where the numbers come from.
     pub measured_by: MeasuredBy,
     /// New connections that probes do not explain and that came more than `arrivalsSeconds` after the
@@ -85,7 +91,8 @@ mod tests {
             connections_at_start: u32::MAX,
             connections_at_end: u32::MAX,
             busy: u32::MAX,
-            last: Some("connections".into()),
+            last: Some("x".repeat(64)),
+            why: Some("the page has no series of that name with these labels".into()),
             measured_by: MeasuredBy::SockDiag,
             late_arrivals: u64::MAX,
         }

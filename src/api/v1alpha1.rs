@@ -3,6 +3,7 @@
 //! Field names, defaults and meanings are Deployment's where Deployment has the field. The doc
 //! comments are what `kubectl explain` prints.
 
+mod confirm;
 mod defaults;
 mod drain;
 pub(crate) mod sentences;
@@ -16,7 +17,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use drain::{Confirmation, Connections, Drain, HttpPort, KeepAlive, Notify, Withdraw};
+pub use confirm::{Confirmation, Connections, KeepAlive, Metric, OnError, PodCondition};
+pub use drain::{Drain, HttpPort, Notify, OnTimeout, Withdraw};
 pub use status::{
     DrainCause, DrainEnd, DrainRecord, DrainWay, GracefulDeploymentStatus, RolloutRecord,
 };

@@ -1,13 +1,17 @@
 //! One pod as the planner sees it.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
 use serde_json::json;
 
 use crate::api::receipt::Receipt;
 use crate::api::request::DrainRequest;
-use crate::api::{AGENT, CONFIG, DELETION_COST, DRAIN, DRAINING, INJECTED, USER_DELETION_COST};
-use crate::rollout::{Agent, Phase, Pod as Seen, Readiness, Request};
+use crate::api::{
+    AGENT, CONFIG, DELETION_COST, DRAIN, DRAINING, INJECTED, RELEASE, USER_DELETION_COST,
+};
+use crate::rollout::{Agent, ConditionStatus, Phase, Pod as Seen, Readiness, Request};
 
 /// `None` for a pod that has finished: its ReplicaSet replaces it and nothing of it is left to drain.
 /// Whether it carries all labels of its template is its ReplicaSet's to say.
@@ -49,12 +53,28 @@ pub(super) fn read(pod: &Pod, is_labelled: bool) -> Option<Seen> {
         config: annotation(CONFIG).unwrap_or_default(),
         injected: annotation(INJECTED).unwrap_or_default(),
         trouble: trouble(pod),
+        conditions: conditions(pod),
+        is_released: annotation(RELEASE).is_some(),
     })
 }
 
 fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+fn conditions(pod: &Pod) -> BTreeMap<String, ConditionStatus> {
+    let status = pod.status.as_ref();
+    let all = status.and_then(|status| status.conditions.as_ref());
+    let read = |one: &PodCondition| {
+        let status = match one.status.as_str() {
+            "True" => ConditionStatus::True,
+            "False" => ConditionStatus::False,
+            _ => ConditionStatus::Unknown,
+        };
+        (one.type_.clone(), status)
+    };
+    all.into_iter().flatten().map(read).collect()
 }
 
 fn readiness(pod: &Pod) -> Readiness {

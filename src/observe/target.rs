@@ -9,9 +9,12 @@ use serde_json::{Value, json};
 
 use crate::api::DRAINING;
 use crate::api::v1alpha1::{
-    GracefulDeploymentSpec, PodReplacementPolicy, StrategyType, Withdraw, validate,
+    Confirmation, Drain, GracefulDeploymentSpec, OnError, OnTimeout, PodReplacementPolicy,
+    StrategyType, Withdraw, validate,
 };
-use crate::rollout::{Invalid, ReplacementPolicy, Strategy, Target, Withdrawal};
+use crate::rollout::{
+    AwaitedCondition, Invalid, Overdue, ReplacementPolicy, Strategy, Target, Withdrawal,
+};
 
 pub(super) fn parse(spec: &GracefulDeploymentSpec) -> Result<Target, Invalid> {
     validate(spec)
@@ -58,6 +61,12 @@ pub(super) fn parse(spec: &GracefulDeploymentSpec) -> Result<Target, Invalid> {
         drain_timeout: seconds(spec.drain.timeout_seconds),
         drain_min: seconds(spec.drain.min_seconds),
         drain_settings,
+        conditions: conditions(&spec.drain),
+        on_timeout: match spec.drain.on_timeout {
+            OnTimeout::Terminate => Overdue::Leaves,
+            OnTimeout::Hold => Overdue::IsHeld,
+            OnTimeout::Pause => Overdue::Pauses,
+        },
         unconfirmed: unconfirmed(spec),
         scale_selector: scale_selector(&spec.selector)?,
     })
@@ -118,6 +127,18 @@ fn unconfirmed(spec: &GracefulDeploymentSpec) -> Option<String> {
     Some(format!(
         "nothing confirms that a pod's work is over: {why}; each drain lasts minSeconds ({seconds} s)"
     ))
+}
+
+/// The confirmations that the agent cannot see.
+fn conditions(drain: &Drain) -> Vec<AwaitedCondition> {
+    let read = |one: &Confirmation| {
+        Some(AwaitedCondition {
+            kind: one.condition.as_ref()?.kind.clone(),
+            timeout: one.timeout_seconds.map(seconds),
+            ignores_errors: one.on_error == OnError::Ignore,
+        })
+    };
+    drain.confirm.iter().flatten().filter_map(read).collect()
 }
 
 fn seconds(number: i32) -> Duration {

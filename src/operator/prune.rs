@@ -11,7 +11,7 @@ use super::caches::Caches;
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{
     AGENT, CANCELLED, CONFIG, DELETION_COST, DRAIN, DRAINING, GROUP, INJECTED, LAST_APPLIED,
-    USER_DELETION_COST,
+    RELEASE, USER_DELETION_COST,
 };
 
 /// Says whether the object is kept, and drops what is not read.
@@ -49,13 +49,14 @@ pub(super) fn replica_set(set: &mut ReplicaSet, _: &Caches) -> bool {
 }
 
 /// The annotations of a pod that mean something.
-const MARKS: [&str; 6] = [
+const MARKS: [&str; 7] = [
     INJECTED,
     CONFIG,
     DRAIN,
     CANCELLED,
     DELETION_COST,
     USER_DELETION_COST,
+    RELEASE,
 ];
 
 /// Only those that were injected into or carry a mark of ours, which nobody else's do, and those of

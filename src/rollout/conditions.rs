@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::observation::Observation;
-use super::plan::{Draft, Hold};
-use super::target::Target;
+use super::plan::Draft;
+use super::target::{Overdue, Target};
 use crate::api::reason::Reason;
 use crate::api::v1alpha1::{DrainCause, DrainWay, GracefulDeploymentStatus};
 
@@ -106,8 +106,12 @@ impl Conditions {
                 &in_service,
             );
         }
+        let kept = kept(target, draft);
         let (truth, reason) = match (target.paused, is_overdue) {
             (true, _) => (Truth::Unknown, Reason::Paused),
+            (false, _) if kept == Some(Reason::DrainPaused) => {
+                (Truth::Unknown, Reason::DrainPaused)
+            }
             (false, true) => (Truth::False, Reason::ProgressDeadlineExceeded),
             (false, false) if is_complete || was_completed => {
                 (Truth::True, Reason::NewReplicaSetAvailable)
@@ -129,22 +133,32 @@ impl Conditions {
             (true, ..) => (Truth::True, Reason::Complete),
             (false, true, _) => (Truth::False, Reason::ProgressDeadlineExceeded),
             (false, false, true) => (Truth::False, Reason::Paused),
-            (false, false, false) => (Truth::False, Reason::RollingOut),
+            (false, false, false) => (Truth::False, kept.unwrap_or(Reason::RollingOut)),
         };
         self.set("Ready", truth, reason, &state);
-        let reconciling = if is_complete || is_overdue {
+        let is_stalled = is_overdue || kept == Some(Reason::DrainHeld) && !target.paused;
+        let reconciling = if is_complete || is_stalled {
             Truth::False
         } else {
             Truth::True
         };
         self.set("Reconciling", reconciling, reason, &state);
-        let stalled = if is_overdue {
+        let stalled = if is_stalled {
             Truth::True
         } else {
             Truth::False
         };
         self.set("Stalled", stalled, reason, &state);
     }
+}
+
+/// Why a pod is kept that has reached its deadline, where one is.
+fn kept(target: &Target, draft: &Draft) -> Option<Reason> {
+    draft.drains.iter().find(|drain| drain.is_kept())?;
+    Some(match target.on_timeout {
+        Overdue::Pauses => Reason::DrainPaused,
+        Overdue::IsHeld | Overdue::Leaves => Reason::DrainHeld,
+    })
 }
 
 /// Where things stand and what they wait for: `2 of 4 pods updated, 4 in service; …`.
@@ -176,6 +190,9 @@ fn drains(draft: &Draft) -> Option<String> {
             };
             let since = stamp(drain.since.0);
             let until = match (&drain.deadline, drain.way) {
+                (Some(deadline), _) if drain.is_kept() => {
+                    format!("kept beyond its deadline at {}", stamp(deadline.0))
+                }
                 (Some(deadline), _) => format!("deadline at {}", stamp(deadline.0)),
                 (None, DrainWay::Termination) => "within its grace period".into(),
                 (None, DrainWay::Readiness) => "not withdrawn yet".into(),
@@ -195,7 +212,7 @@ fn drains(draft: &Draft) -> Option<String> {
 }
 
 /// A point in time to the second, as it stands in messages.
-fn stamp(at: Timestamp) -> String {
+pub(super) fn stamp(at: Timestamp) -> String {
     at.strftime("%FT%TZ").to_string()
 }
 
@@ -203,79 +220,4 @@ fn stamp(at: Timestamp) -> String {
 pub(super) fn counted(count: u32, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
-}
-
-impl std::fmt::Display for Hold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::AwaitingPods { count: 0, example } => write!(f, "waiting for {example}"),
-            Self::AwaitingPods { count, example } => {
-                write!(
-                    f,
-                    "not in service yet: {}: {example}",
-                    counted(*count, "pod")
-                )
-            }
-            Self::AtMinimum { available, minimum } => {
-                write!(
-                    f,
-                    "no pod may leave: {available} in service, at least {minimum} wanted"
-                )
-            }
-            Self::AtMaximum { total, maximum } => {
-                write!(f, "no pod may be made: {total} of at most {maximum}")
-            }
-            Self::AtMaxDraining { maximum } => {
-                write!(f, "no more than {maximum} may drain at the same time")
-            }
-            Self::Draining {
-                pod,
-                deadline: Some(deadline),
-            } => {
-                write!(f, "{pod} drains, at the latest until {}", stamp(*deadline))
-            }
-            Self::Draining {
-                pod,
-                deadline: None,
-            } => write!(f, "{pod} is asked to drain"),
-            Self::NotHeard { pod, since } => write!(
-                f,
-                "agent of {pod} has not heard since {}; its kubelet may be restarting a container",
-                stamp(*since)
-            ),
-            Self::MinSeconds { pod, until } => write!(
-                f,
-                "routes may forget {pod} until {} (drain.minSeconds)",
-                stamp(*until)
-            ),
-            Self::StillNamed { pod } => {
-                write!(
-                    f,
-                    "{pod} is drained, but an EndpointSlice still names it ready"
-                )
-            }
-            Self::ReplicaSetBehind { replica_set } => {
-                write!(
-                    f,
-                    "controller of ReplicaSet {replica_set} has not caught up"
-                )
-            }
-            Self::VictimOrder { pod, until } => write!(
-                f,
-                "ReplicaSet would take another pod before {pod}; it is deleted by name at {}",
-                stamp(*until)
-            ),
-            Self::AwaitingTermination { count } => {
-                write!(f, "not gone yet: {}", counted(*count, "old pod"))
-            }
-            Self::Claiming { replica_set: set } => write!(f, "ReplicaSet {set} changes hands"),
-            Self::Paused => f.write_str("paused by spec.paused"),
-            Self::NameTaken { name } => {
-                write!(
-                    f,
-                    "name {name} is taken by another ReplicaSet; the next one is tried"
-                )
-            }
-        }
-    }
 }

@@ -3,17 +3,15 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::budget::Budget;
-use super::conditions::counted;
 use super::observation::{Observation, Pod, after};
+use super::outcome::note_outcome;
 use super::plan::{Action, Draft, Hold};
 use super::retire;
 use super::target::Target;
 use crate::api::reason::Reason;
-use crate::api::receipt::Receipt;
 use crate::api::v1alpha1::{DrainCause, DrainEnd, DrainRecord, DrainWay};
 
 /// An agent that has not heard of a request by then is worth a word. Usually it hears within 0.1 s;
@@ -23,13 +21,6 @@ pub(super) const HEARING: Duration = Duration::from_secs(10);
 /// An agent that has not heard by then is asked again. Twice what it usually takes with a busy
 /// kubelet; sooner would cost writes, later the pod's time.
 const ECHO: Duration = Duration::from_secs(2);
-
-/// For how long after the deadline the agent's own word on how the drain ended is waited for.
-const SILENCE: Duration = Duration::from_secs(2);
-
-/// An agent that ended by itself wrote a receipt; one that the kubelet has not published by then was
-/// lost, and a new epoch asks for another.
-const LOST_RECEIPT: Duration = Duration::from_secs(30);
 
 /// Takes every mark of ours off pods whose drain is not remembered: a cancelled drain, a crash before
 /// the memory was written, a restored backup, or somebody else's annotation.
@@ -128,17 +119,21 @@ fn follow_readiness(
         .request
         .as_ref()
         .is_some_and(|request| request.settings == target.drain_settings);
-    // Somebody took the request off a drained pod: it serves again, and its drain starts over.
-    if !is_asked && drain.outcome.is_some_and(is_reported) {
+    // Somebody took the request off a drained pod, or off one that was kept: it serves again, and its
+    // drain starts over. One that is kept drains anew without having served, once its agent is back.
+    let is_kept = drain.overdue.is_some() && drain.outcome.is_none();
+    let is_over = drain.outcome.is_some_and(is_reported) || is_kept && pod.is_ready();
+    if !is_asked && is_over {
         drain.epoch = retire::epoch(observation, pod);
         drain.since = MicroTime(observation.now);
         (drain.withdrawn, drain.deadline) = (None, None);
-        (drain.outcome, drain.retired) = (None, None);
+        (drain.overdue, drain.outcome, drain.retired) = (None, None, None);
         return;
     }
     // What was true when the drain was decided may be no more: the pod may have become the last that
     // serves.
-    if !is_asked && drain.outcome.is_none() {
+    let can_hear = drain.overdue.is_none() || pod.agent.running;
+    if !is_asked && drain.outcome.is_none() && can_hear {
         drain.way = retire::way(observation, target, pod, draft);
         if drain.way == DrainWay::Termination {
             return;
@@ -164,7 +159,7 @@ fn follow_readiness(
     }
     let is_lost = is_asked && is_lost(observation, pod, drain, draft);
     // An epoch that begins in this round is asked for in the next, which finds it in the status.
-    let is_remembered = drain.outcome.is_none() && drain.epoch == epoch;
+    let is_remembered = drain.outcome.is_none() && drain.epoch == epoch && can_hear;
     if is_remembered && (!(is_asked && is_current) || is_lost) {
         let pod = pod.into();
         draft.actions.push(Action::RequestDrain { pod, epoch });
@@ -221,94 +216,12 @@ fn is_lost(observation: &Observation, pod: &Pod, drain: &DrainRecord, draft: &mu
     again <= observation.now
 }
 
-fn note_outcome(
-    observation: &Observation,
-    target: &Target,
-    pod: &Pod,
-    drain: &mut DrainRecord,
-    draft: &mut Draft,
-) {
-    let unheard = after(after(drain.since.0, HEARING), target.drain_timeout);
-    let overdue = after(
-        drain
-            .deadline
-            .as_ref()
-            .map_or(unheard, |deadline| deadline.0),
-        SILENCE,
-    );
-    if let Some(receipt) = pod.receipt(&drain.epoch) {
-        drain.outcome = Some(receipt.outcome.into());
-        tell_receipt(pod, receipt, draft);
-    } else if pod.node_lost {
-        drain.outcome = Some(DrainEnd::NodeLost);
-        draft.tally.forced += 1;
-        let message = format!("node of {} was lost during its drain", pod.name);
-        draft.tell(true, Reason::DrainNodeLost, message);
-    } else if overdue <= observation.now {
-        drain.outcome = Some(DrainEnd::Silent);
-        draft.tally.forced += 1;
-        let message = format!(
-            "agent of {} said nothing until the deadline; the pod leaves and drains in its preStop hook",
-            pod.name
-        );
-        draft.tell(true, Reason::DrainSilent, message);
-    } else if let Some(lost) = lost_receipt(pod, drain) {
-        if lost <= observation.now {
-            drain.epoch = retire::epoch(observation, pod);
-            drain.since = MicroTime(observation.now);
-        } else {
-            hold_for_drain(pod, drain, lost.min(overdue), draft);
-        }
-    } else {
-        hold_for_drain(pod, drain, overdue, draft);
-    }
-}
-
-fn hold_for_drain(pod: &Pod, drain: &DrainRecord, until: Timestamp, draft: &mut Draft) {
-    let deadline = drain.deadline.as_ref().map(|deadline| deadline.0);
-    let pod = pod.name.clone();
-    draft.hold_until(until, Hold::Draining { pod, deadline });
-}
-
 /// The agent itself said how the drain ended.
 fn is_reported(end: DrainEnd) -> bool {
     matches!(
         end,
         DrainEnd::Drained | DrainEnd::TimedOut | DrainEnd::Unresponsive
     )
-}
-
-/// When a receipt that must have been written is taken for lost.
-fn lost_receipt(pod: &Pod, drain: &DrainRecord) -> Option<Timestamp> {
-    let exited = pod.agent.exited.filter(|exited| *exited > drain.since.0)?;
-    Some(after(exited, LOST_RECEIPT))
-}
-
-fn tell_receipt(pod: &Pod, receipt: &Receipt, draft: &mut Draft) {
-    let seconds = receipt.milliseconds / 1000;
-    let tenths = receipt.milliseconds % 1000 / 100;
-    let busy = receipt.busy;
-    let outcome = DrainEnd::from(receipt.outcome);
-    if outcome == DrainEnd::Drained {
-        draft.tally.drained += 1;
-        let message = format!("{} drained in {seconds}.{tenths} s", pod.name);
-        return draft.tell(false, Reason::Drained, message);
-    }
-    draft.tally.forced += 1;
-    draft.tally.connections_cut += i32::try_from(busy).unwrap_or(i32::MAX);
-    let (reason, what) = match outcome {
-        DrainEnd::Unresponsive => (
-            Reason::DrainUnresponsive,
-            "was left with requests without any answer",
-        ),
-        _ => (Reason::DrainTimedOut, "reached its drain deadline"),
-    };
-    let message = format!(
-        "{} {what} after {seconds}.{tenths} s and leaves with {}",
-        pod.name,
-        counted(busy, "busy connection")
-    );
-    draft.tell(true, reason, message);
 }
 
 /// The pod is gone. It was retired, or somebody else deleted it faster than we looked.

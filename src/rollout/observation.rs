@@ -1,7 +1,7 @@
 //! What was seen: plain data without missing fields. Built by `observe` from API objects, by
 //! generators in property tests, and by the simulation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -148,6 +148,21 @@ pub struct Pod {
     pub injected: String,
     /// Why it is not ready, for people; empty where nothing is known.
     pub trouble: String,
+    /// Its conditions, by type.
+    pub conditions: BTreeMap<String, ConditionStatus>,
+    /// A person lets it go at its deadline.
+    pub is_released: bool,
+}
+
+/// Status of a condition of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionStatus {
+    /// It is so.
+    True,
+    /// It is not so.
+    False,
+    /// Whoever sets it cannot tell.
+    Unknown,
 }
 
 /// The Ready condition.

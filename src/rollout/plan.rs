@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::observation::{Observation, Pod, Revision};
+use super::observation::{ConditionStatus, Observation, Pod, Revision};
 use crate::api::reason::Reason;
 use crate::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus};
 
@@ -154,6 +154,31 @@ pub enum Hold {
         pod: String,
         /// When it leaves, done or not.
         deadline: Option<Timestamp>,
+    },
+    /// The agent is done, and a condition of the pod is not True yet.
+    AwaitingCondition {
+        /// The pod.
+        pod: String,
+        /// Type of the condition.
+        condition: String,
+        /// What is known of it.
+        status: Option<ConditionStatus>,
+        /// For how long it is waited for.
+        until: Timestamp,
+    },
+    /// A drain has reached its deadline, and its pod is kept until a person lets it go.
+    Held {
+        /// The pod.
+        pod: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A drain has reached its deadline, and the rollout stops until it ends.
+    DrainPaused {
+        /// The pod.
+        pod: String,
+        /// Since when.
+        since: Timestamp,
     },
     /// The agent has not heard of the request for 10 s.
     NotHeard {

@@ -254,6 +254,7 @@ fn remember(
         since: MicroTime(observation.now),
         withdrawn: None,
         deadline: None,
+        overdue: None,
         outcome: None,
         retired: None,
     });

@@ -242,7 +242,9 @@ fn follow_rollout(
             .conditions
             .iter()
             .any(|known| known.type_ == "Progressing" && known.reason == Reason::Paused.as_str());
-    if rollout.completed.is_none() && (is_nearer || is_resumed) {
+    let was_kept = previous.drains.iter().any(DrainRecord::is_kept);
+    let is_let_go = was_kept && !draft.drains.iter().any(DrainRecord::is_kept);
+    if rollout.completed.is_none() && (is_nearer || is_resumed || is_let_go) {
         rollout.progressed = now;
     }
     add(draft.tally, &mut rollout);
@@ -259,8 +261,8 @@ fn add(tally: Tally, rollout: &mut RolloutRecord) {
     rollout.longest_drain_seconds = rollout.longest_drain_seconds.max(tally.longest);
 }
 
-/// The rollout made no progress for too long. The clock stands still while paused and while a drain
-/// is within its own deadline.
+/// The rollout made no progress for too long. The clock stands still while paused, while a drain is
+/// within its own deadline, and while a pod is kept beyond it.
 fn is_overdue(target: &Target, rollout: &RolloutRecord, draft: &mut Draft) -> bool {
     // A drain that was never heard of, or that ends with its pod, has no deadline of its own and gets
     // as long as one that has: a pod that hangs in its deletion, on a node that is gone, must not hide
@@ -275,7 +277,8 @@ fn is_overdue(target: &Target, rollout: &RolloutRecord, draft: &mut Draft) -> bo
     if let Some(last) = last.filter(|_| is_draining) {
         draft.wake_at(last);
     }
-    if rollout.completed.is_some() || target.paused || is_draining {
+    let is_kept = draft.drains.iter().any(DrainRecord::is_kept);
+    if rollout.completed.is_some() || target.paused || is_draining || is_kept {
         return false;
     }
     let deadline = after(rollout.progressed.0, target.progress_deadline);

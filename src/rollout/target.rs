@@ -34,6 +34,10 @@ pub struct Target {
     /// What a drain request carries, as JSON without the epoch; also the value of the config
     /// annotation.
     pub drain_settings: String,
+    /// Conditions of a pod that must be True before it leaves.
+    pub conditions: Vec<AwaitedCondition>,
+    /// What becomes of a pod whose drain has reached its deadline.
+    pub on_timeout: Overdue,
     /// Why nothing confirms that a pod's work is over, in words for the user, where that is so.
     pub unconfirmed: Option<String>,
     /// The selector of the scale subresource.
@@ -113,6 +117,28 @@ pub enum Withdrawal {
     Readiness,
     /// Always by deletion.
     Termination,
+}
+
+/// A condition of a pod that must be True before it leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwaitedCondition {
+    /// Its type.
+    pub kind: String,
+    /// For how long it is waited for, where that is not up to the drain's deadline.
+    pub timeout: Option<Duration>,
+    /// The status Unknown does not hold the drain.
+    pub ignores_errors: bool,
+}
+
+/// What becomes of a pod whose drain has reached its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// It leaves as it is.
+    Leaves,
+    /// It stays until a person lets it go.
+    IsHeld,
+    /// It stays and drains on, and no other pod of the rollout is withdrawn meanwhile.
+    Pauses,
 }
 
 /// Why a spec cannot be acted on: sentences that say what is wrong and what to write instead.

@@ -6,6 +6,9 @@ mod faults;
 mod kernel;
 mod notices;
 mod pod;
+mod questions;
+mod site;
+mod wrong;
 
 use std::time::{Duration, Instant};
 

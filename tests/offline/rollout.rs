@@ -2,6 +2,7 @@
 //! small model of a cluster.
 
 mod claims;
+mod confirmations;
 mod contract;
 mod decisions;
 mod faults;
@@ -9,6 +10,7 @@ mod fixtures;
 mod generators;
 mod judge;
 mod ledger;
+mod overdue;
 mod pace;
 mod properties;
 mod ranking;

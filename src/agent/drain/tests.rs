@@ -1,12 +1,13 @@
 //! Every way that a drain goes on or ends.
 
 mod drip;
+mod questions;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::agent::activity::census::Counts;
-use crate::api::v1alpha1::Confirmation;
+use crate::api::v1alpha1::{Confirmation, Drain};
 
 fn settings() -> Settings {
     Settings::new(&Drain::default(), Way::Readiness, false)
@@ -34,8 +35,15 @@ fn holding(number: u32) -> [Evidence; 1] {
     }]
 }
 
+fn of(evidence: &[Evidence]) -> Seen<'_> {
+    Seen {
+        evidence,
+        ..Seen::default()
+    }
+}
+
 fn at(evidence: &[Evidence], now: Millis) -> Verdict {
-    judge(&settings(), times(), Notice::None, evidence, now)
+    judge(&settings(), times(), Notice::None, of(evidence), now)
 }
 
 #[test]
@@ -51,7 +59,7 @@ fn min_seconds_count_from_the_first_refused_probe() {
         withdrawn: None,
         ..times()
     };
-    let verdict = |now| judge(&settings(), times, Notice::None, &nothing(), now);
+    let verdict = |now| judge(&settings(), times, Notice::None, of(&nothing()), now);
     assert_eq!(verdict(100_000), Verdict::Waits(Wait::Withdrawal));
     assert_eq!(verdict(300_000), Verdict::Ended(Outcome::TimedOut));
 }
@@ -88,7 +96,7 @@ fn idle_pod_is_drained_at_a_deadline_as_short_as_min_seconds() {
         withdrawn: Some(900),
         ..times()
     };
-    let end = |evidence: &[Evidence]| judge(&settings, times, Notice::None, evidence, 5000);
+    let end = |evidence: &[Evidence]| judge(&settings, times, Notice::None, of(evidence), 5000);
     assert_eq!(end(&nothing()), Verdict::Ended(Outcome::Drained));
     assert_eq!(end(&holding(1)), Verdict::Ended(Outcome::TimedOut));
 }
@@ -135,7 +143,7 @@ fn arrivals_that_no_longer_restart_the_quiet_time_are_counted() {
 
 #[test]
 fn notice_under_way_is_waited_for_and_a_failed_one_is_not() {
-    let verdict = |notice| judge(&settings(), times(), notice, &nothing(), 9000);
+    let verdict = |notice| judge(&settings(), times(), notice, of(&nothing()), 9000);
     assert_eq!(verdict(Notice::Pending), Verdict::Waits(Wait::Notice));
     assert_eq!(verdict(Notice::Failed), Verdict::Ended(Outcome::Drained));
     assert_eq!(verdict(Notice::Delivered), Verdict::Ended(Outcome::Drained));
@@ -148,7 +156,7 @@ fn empty_list_of_confirmations_means_min_seconds_only() {
         ..Drain::default()
     };
     let settings = Settings::new(&drain, Way::Readiness, false);
-    let verdict = |now| judge(&settings, times(), Notice::None, &[], now);
+    let verdict = |now| judge(&settings, times(), Notice::None, of(&[]), now);
     assert_eq!(verdict(5499), Verdict::Waits(Wait::Minimum(1)));
     assert_eq!(verdict(5500), Verdict::Ended(Outcome::Drained));
 }
@@ -177,11 +185,11 @@ fn nothing_is_done_before_the_first_sample() {
 #[test]
 fn unknown_confirmation_never_holds() {
     let drain = Drain {
-        confirm: Some(vec![Confirmation { connections: None }]),
+        confirm: Some(vec![Confirmation::default()]),
         ..Drain::default()
     };
     let settings = Settings::new(&drain, Way::Readiness, false);
-    let verdict = judge(&settings, times(), Notice::None, &[], 20_000);
+    let verdict = judge(&settings, times(), Notice::None, of(&[]), 20_000);
     assert_eq!(verdict, Verdict::Waits(Wait::Unknown));
 }
 
@@ -189,7 +197,7 @@ fn unknown_confirmation_never_holds() {
 fn termination_has_its_own_timeout() {
     let settings = Settings::new(&Drain::default(), Way::Termination, false);
     assert_eq!(settings.timeout, 60_000);
-    let verdict = judge(&settings, times(), Notice::None, &holding(1), 60_000);
+    let verdict = judge(&settings, times(), Notice::None, of(&holding(1)), 60_000);
     assert_eq!(verdict, Verdict::Ended(Outcome::TimedOut));
 }
 
@@ -227,7 +235,7 @@ proptest! {
         late in 0_i64..100_000,
     ) {
         let times = Times { heard: 0, withdrawn };
-        let verdict = judge(&settings(), times, Notice::Pending, &evidence, 300_000 + late);
+        let verdict = judge(&settings(), times, Notice::Pending, of(&evidence), 300_000 + late);
         prop_assert!(matches!(verdict, Verdict::Ended(_)));
     }
 
@@ -239,7 +247,7 @@ proptest! {
         now in 0_i64..299_000,
     ) {
         let times = Times { heard: 0, withdrawn: Some(withdrawn) };
-        let verdict = judge(&settings(), times, Notice::None, &[one], now);
+        let verdict = judge(&settings(), times, Notice::None, of(&[one]), now);
         if verdict == Verdict::Ended(Outcome::Drained) {
             prop_assert!(now - withdrawn >= 5000);
             prop_assert!(one.disturbed.is_none_or(|at| now - at >= 3000));

@@ -48,6 +48,12 @@ const BOUNDS: &[(&str, &str, u32)] = &[
         "maxItems",
         1024,
     ),
+    ("spec.drain.confirm[].httpGet.path", "maxLength", 2048),
+    ("spec.drain.confirm[].metric.path", "maxLength", 2048),
+    ("spec.drain.confirm[].metric.name", "maxLength", 256),
+    ("spec.drain.confirm[].metric.labels", "maxProperties", 16),
+    ("spec.drain.confirm[].metric.labels{}", "maxLength", 256),
+    ("spec.drain.confirm[].condition.type", "maxLength", 316),
     ("spec.drain.notify.httpPost.path", "maxLength", 2048),
     ("spec.template.metadata.labels{}", "maxLength", 63),
     ("spec.template.spec.containers[].name", "maxLength", 63),
@@ -60,6 +66,9 @@ const NUMBER_OR_PERCENTAGE: &str = "type(self) == int ? self >= 0 && self <= 214
 const COUNT: &str = "self >= 0";
 const SECONDS: &str = "self >= 0 && self <= 604800";
 const PORT: &str = "self >= 1 && self <= 65535";
+const PATH: &str = "self.startsWith('/')";
+const ONE_KIND: &str = "[has(self.connections), has(self.httpGet), has(self.metric), \
+    has(self.condition)].filter(kind, kind).size() == 1";
 const NOT_AGENT: &str = "self != 'graceful-agent'";
 const NOT_OURS: &str = "self.all(key, !key.startsWith('graceful.dev/'))";
 const NOT_OUR_PATH: &str = "self != '/graceful.dev' && !self.startsWith('/graceful.dev/')";
@@ -171,15 +180,22 @@ const RULES: &[Rule] = &[
     )
     .about(".quietSeconds"),
     rule("spec.drain.notify.httpPost.port", PORT, say::PORT),
+    rule("spec.drain.notify.httpPost.path", PATH, say::PATH),
+    rule("spec.drain.confirm[]", ONE_KIND, say::ONE_KIND),
+    rule("spec.drain.confirm[].timeoutSeconds", SECONDS, say::SECONDS),
+    rule("spec.drain.confirm[].httpGet.port", PORT, say::PORT),
+    rule("spec.drain.confirm[].httpGet.path", PATH, say::PATH),
+    rule("spec.drain.confirm[].metric.port", PORT, say::PORT),
+    rule("spec.drain.confirm[].metric.path", PATH, say::PATH),
     rule(
-        "spec.drain.notify.httpPost.path",
-        "self.startsWith('/')",
-        say::PATH,
+        "spec.drain.confirm[].metric.name",
+        "self != '' && !self.contains('{') && !self.contains(' ')",
+        say::METRIC_NAME,
     ),
     rule(
-        "spec.drain.confirm[]",
-        "has(self.connections)",
-        say::ONE_KIND,
+        "spec.drain.confirm[].condition.type",
+        "self != '' && self != 'Ready' && self != 'ContainersReady'",
+        say::CONDITION,
     ),
     rule("spec.drain.confirm[].connections.ports[]", PORT, say::PORT),
     rule(

@@ -53,3 +53,7 @@ pub(super) fn unresponsive() -> i32 {
 pub(super) fn shutdown_timeout() -> i32 {
     30
 }
+
+pub(super) fn metrics_path() -> String {
+    "/metrics".into()
+}

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::confirm::Confirmation;
 use super::defaults;
 
 /// How a pod's work is brought to its end before the pod is removed.
@@ -46,6 +47,26 @@ pub struct Drain {
     /// listening ports. An empty list, or absent with hostNetwork, means minSeconds only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Vec<Confirmation>>,
+
+    /// What becomes of a pod whose planned drain by Readiness has reached its deadline. Terminate lets it
+    /// go with what is left of its work. Hold keeps it, withdrawn, until a person lets it go, by the
+    /// annotation graceful.dev/release on the pod or by Terminate here; the others go on. Pause
+    /// keeps it as well and drains it anew; until its work ends, or a person lets it go, the
+    /// rollout withdraws no further pod. Defaults to Terminate.
+    #[serde(default)]
+    pub on_timeout: OnTimeout,
+}
+
+/// What becomes of a pod whose drain has reached its deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnTimeout {
+    /// It leaves as it is.
+    #[default]
+    Terminate,
+    /// It stays, withdrawn, until a person lets it go.
+    Hold,
+    /// It stays, withdrawn, and the rollout stops until its work ends or a person lets it go.
+    Pause,
 }
 
 /// How a pod is taken out of traffic.
@@ -79,49 +100,6 @@ pub struct HttpPort {
     pub path: String,
 }
 
-/// One confirmation that a pod's work is over. Exactly one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Confirmation {
-    /// The kernel's socket table: no stream and no request in flight on the pod's inbound
-    /// connections.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connections: Option<Connections>,
-}
-
-/// Which connections are looked at, and when they count as done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Connections {
-    /// Ports to look at. Empty means every port that the pod listens on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<u16>,
-
-    /// Ports to leave out. Defaults to none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub except_ports: Vec<u16>,
-
-    /// What becomes of idle keep-alive connections and those with short requests. Finish leaves them
-    /// to the application's shutdown; Wait waits until their clients have gone. Defaults to Finish.
-    #[serde(default)]
-    pub keep_alive: KeepAlive,
-
-    /// Seconds without a byte either way after which an unanswered request no longer holds the
-    /// drain. Defaults to 60.
-    #[serde(default = "defaults::unresponsive")]
-    pub unresponsive_seconds: i32,
-}
-
-/// What becomes of idle keep-alive connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum KeepAlive {
-    /// They are left to the application's own shutdown.
-    #[default]
-    Finish,
-    /// The drain waits until there are none.
-    Wait,
-}
-
 impl Default for Drain {
     fn default() -> Self {
         Self {
@@ -133,17 +111,7 @@ impl Default for Drain {
             arrivals_seconds: defaults::arrivals(),
             notify: None,
             confirm: None,
-        }
-    }
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self {
-            ports: Vec::new(),
-            except_ports: Vec::new(),
-            keep_alive: KeepAlive::Finish,
-            unresponsive_seconds: defaults::unresponsive(),
+            on_timeout: OnTimeout::Terminate,
         }
     }
 }

@@ -33,7 +33,11 @@ pub(crate) const MIN_SECONDS: &str =
 pub(crate) const QUIET_SECONDS: &str =
     "quietSeconds must not be above timeoutSeconds: lower it, or raise timeoutSeconds";
 pub(crate) const ONE_KIND: &str =
-    "a confirmation must have exactly one kind: write connections: {}";
+    "a confirmation must have exactly one kind: connections, httpGet, metric or condition";
+pub(crate) const CONDITION: &str = "type must be a condition that another controller sets, such as \
+     example.com/deregistered: Ready and ContainersReady are False while a pod drains";
+pub(crate) const METRIC_NAME: &str = "a metric's name must be one word such as \
+     http_requests_in_flight: labels go into labels";
 pub(crate) const PORT: &str = "a port must be from 1 to 65535";
 pub(crate) const PATH: &str = "a path must begin with /: write /drain, not drain";
 pub(crate) const HOST_NETWORK: &str = "connections cannot confirm with hostNetwork, where they are \

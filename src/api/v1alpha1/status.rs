@@ -89,12 +89,23 @@ pub struct DrainRecord {
     /// When the pod leaves, done or not. Absent until it is withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<MicroTime>,
+    /// When the deadline passed and drain.onTimeout kept the pod. Absent where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<MicroTime>,
     /// How the drain ended. Absent while it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<DrainEnd>,
     /// When the pod was given up to its ReplicaSet: the point of no return.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<MicroTime>,
+}
+
+impl DrainRecord {
+    /// The drain has reached its deadline, and its pod is kept all the same.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.overdue.is_some() && self.outcome.is_none() && self.retired.is_none()
+    }
 }
 
 /// Why a pod leaves.

@@ -1,6 +1,7 @@
 //! The rules of the CRD once more, for objects that were stored before a rule was: pure, and with the
 //! same sentences. Only the API server can tell that the selector changed.
 
+mod confirm;
 mod template;
 
 use std::fmt;
@@ -92,6 +93,13 @@ impl Problems {
 
     fn seconds(&mut self, field: &str, value: i32) {
         self.refuse_if(!(0..=WEEK).contains(&value), field, say::SECONDS);
+    }
+}
+
+impl Problems {
+    fn port_and_path(&mut self, field: &str, port: u16, path: &str) {
+        self.refuse_if(port == 0, format!("{field}.port"), say::PORT);
+        self.refuse_if(!path.starts_with('/'), format!("{field}.path"), say::PATH);
     }
 }
 
@@ -229,28 +237,7 @@ fn drain(drain: &Drain, problems: &mut Problems) {
     );
     if let Some(notify) = &drain.notify {
         let (port, path) = (notify.http_post.port, &notify.http_post.path);
-        problems.refuse_if(port == 0, "spec.drain.notify.httpPost.port", say::PORT);
-        problems.refuse_if(
-            !path.starts_with('/'),
-            "spec.drain.notify.httpPost.path",
-            say::PATH,
-        );
+        problems.port_and_path("spec.drain.notify.httpPost", port, path);
     }
-    for (at, confirmation) in drain.confirm.iter().flatten().enumerate() {
-        let field = |name: &str| format!("spec.drain.confirm[{at}]{name}");
-        let Some(connections) = &confirmation.connections else {
-            problems.refuse_if(true, field(""), say::ONE_KIND);
-            continue;
-        };
-        for (name, ports) in [
-            (".connections.ports", &connections.ports),
-            (".connections.exceptPorts", &connections.except_ports),
-        ] {
-            problems.refuse_if(ports.contains(&0), field(name), say::PORT);
-        }
-        problems.seconds(
-            &field(".connections.unresponsiveSeconds"),
-            connections.unresponsive_seconds,
-        );
-    }
+    confirm::check(drain, problems);
 }

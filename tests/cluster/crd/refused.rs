@@ -31,7 +31,7 @@ async fn nonsense_is_refused_with_a_sentence() {
         let spec = specs::good_but(&broken.patch);
         let status = refusal(namespace.try_create(&spec).await);
         assert!(
-            is_refused_with(&status, broken.field, &format!(": {}", broken.says)),
+            is_refused_with(&status, &broken.field, &format!(": {}", broken.says)),
             "want {}: {}\ngot {status:#?}",
             broken.field,
             broken.says

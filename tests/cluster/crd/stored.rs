@@ -19,7 +19,7 @@ async fn defaults_are_stored() {
     let mut spec = specs::good_but(&json!({
         "replicas": null,
         "strategy": {"rollingUpdate": {}},
-        "drain": {"confirm": [{"connections": {}}]},
+        "drain": {"confirm": [{"connections": {}}, {"metric": {"port": 9000, "name": "jobs"}}]},
     }));
     let stored = namespace.try_create(&spec).await.unwrap();
     let expected = json!({
@@ -40,7 +40,11 @@ async fn defaults_are_stored() {
             "minSeconds": 5,
             "quietSeconds": 3,
             "arrivalsSeconds": 30,
-            "confirm": [{"connections": {"keepAlive": "Finish", "unresponsiveSeconds": 60}}],
+            "onTimeout": "Terminate",
+            "confirm": [
+                {"connections": {"keepAlive": "Finish", "unresponsiveSeconds": 60}, "onError": "Wait"},
+                {"metric": {"port": 9000, "path": "/metrics", "name": "jobs", "atMost": 0}, "onError": "Wait"},
+            ],
         },
         "shutdown": {"timeoutSeconds": 30},
         "probes": {"inject": "IfMissing"},

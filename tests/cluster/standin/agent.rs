@@ -155,6 +155,7 @@ fn receipt(pod: &Pod, epoch: String, is_drained: bool) -> String {
         busy: u32::from(!is_drained),
         late_arrivals: 0,
         last: Some("connections".into()),
+        why: None,
         measured_by: MeasuredBy::SockDiag,
     };
     json!(receipt).to_string()

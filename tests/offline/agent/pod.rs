@@ -62,6 +62,12 @@ impl Pod {
         self.annotate(&request, settings);
     }
 
+    /// Asks for a drain, and probes as the kubelet does until the pod is withdrawn.
+    pub(super) fn withdraw_by(&mut self, settings: &str) {
+        self.drain_by("one", settings);
+        wait("withdrawn", || self.get("GET", "/readyz") == Some(503));
+    }
+
     pub(super) fn agent(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_graceful-agent"));
         command.args(&arguments[..1]);

@@ -1,12 +1,13 @@
 //! Builders that read as sentences: `pod("a").of("old").ready(60).asked("e1")`. They make plain
 //! planner data and decide nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use graceful::api::v1alpha1::{DrainCause, DrainEnd, DrainRecord, DrainWay};
 use graceful::rollout::{
-    Agent, Claims, Endpoint, NewRevision, Observation, Phase, Pod, Readiness, ReplacementPolicy,
-    Request, Revision, Service, Strategy, Target, Withdrawal,
+    Agent, Claims, Endpoint, NewRevision, Observation, Overdue, Phase, Pod, Readiness,
+    ReplacementPolicy, Request, Revision, Service, Strategy, Target, Withdrawal,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -48,6 +49,8 @@ pub(super) fn target() -> Target {
         drain_timeout: Duration::from_mins(5),
         drain_min: Duration::from_secs(5),
         drain_settings: SETTINGS.into(),
+        conditions: Vec::new(),
+        on_timeout: Overdue::Leaves,
         unconfirmed: None,
         scale_selector: "app=chat,!graceful.dev/draining".into(),
     }
@@ -118,6 +121,8 @@ pub(super) fn pod(name: &str) -> Pod {
         config: SETTINGS.into(),
         injected: INJECTED.into(),
         trouble: String::new(),
+        conditions: BTreeMap::new(),
+        is_released: false,
     }
 }
 
@@ -140,6 +145,7 @@ pub(super) fn drain(pod: &str, way: DrainWay, since: i64) -> DrainRecord {
         since: micro(since),
         withdrawn: None,
         deadline: None,
+        overdue: None,
         outcome: None,
         retired: None,
     }

@@ -7,8 +7,8 @@ use graceful::api::receipt::{MeasuredBy, Outcome, Receipt};
 use graceful::api::v1alpha1::{DrainCause, DrainEnd, DrainRecord, DrainWay};
 use graceful::api::{COST_DRAINING, COST_NEXT};
 use graceful::rollout::{
-    self, Endpoint, Observation, Phase, Pod, ReplacementPolicy, Request, Revision, Service, Size,
-    Target, Withdrawal,
+    self, AwaitedCondition, ConditionStatus, Endpoint, Observation, Overdue, Phase, Pod,
+    ReplacementPolicy, Request, Revision, Service, Size, Target, Withdrawal,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -142,9 +142,10 @@ fn targets() -> impl Strategy<Value = Target> {
             select(vec![10, 600]),
             select(vec![0, 5]),
         ),
-        0..3_usize,
+        (0..3_usize, on_timeouts(), option::weighted(0.3, awaited())),
     )
-        .prop_map(|(counts, kinds, withdrawal, lengths, history_limit)| {
+        .prop_map(|(counts, kinds, withdrawal, lengths, rest)| {
+            let (history_limit, on_timeout, condition) = rest;
             let (replicas, max_surge, max_unavailable, max_draining) = counts;
             let (recreate, complete, paused) = kinds;
             let (min_ready, progress, drain_min) = lengths;
@@ -169,9 +170,33 @@ fn targets() -> impl Strategy<Value = Target> {
             target.progress_deadline = Duration::from_secs(progress);
             target.drain_min = Duration::from_secs(drain_min);
             target.history_limit = history_limit;
+            target.on_timeout = on_timeout;
+            target.conditions = condition.into_iter().collect();
             target
         })
 }
+
+fn on_timeouts() -> impl Strategy<Value = Overdue> {
+    select(vec![
+        Overdue::Leaves,
+        Overdue::Leaves,
+        Overdue::IsHeld,
+        Overdue::Pauses,
+    ])
+}
+
+fn awaited() -> impl Strategy<Value = AwaitedCondition> {
+    (option::of(select(vec![0, 5, 300])), any::<bool>()).prop_map(|(timeout, ignores_errors)| {
+        AwaitedCondition {
+            kind: CONDITION.into(),
+            timeout: timeout.map(Duration::from_secs),
+            ignores_errors,
+        }
+    })
+}
+
+/// What a target may wait for, and a pod may have.
+const CONDITION: &str = "example.com/deregistered";
 
 fn revisions() -> impl Strategy<Value = Option<(Revision, bool)>> {
     let counts = (0..6_u32, 0..4_i64, 0..6_u32, 0..6_u32);
@@ -213,12 +238,24 @@ fn pods() -> impl Strategy<Value = (Pod, Option<DrainRecord>, bool)> {
         0..12_u8,
         0..12_u8,
         prop::bool::weighted(0.9),
+        (0..8_u8, 0..6_u8),
     );
     let agent = (0..10_u8, 0..3_u32, 0..6_u8, select(AGES), 0..6_u8);
     let record = option::weighted(0.45, drains("pod"));
     (life, cost, marks, agent, record).prop_map(|(life, cost, marks, agent, record)| {
-        let (request, marked, stale, is_asked) = marks;
+        let (request, marked, stale, is_asked, (condition, released)) = marks;
         let mut pod = living(life);
+        pod.is_released = released == 0;
+        let status = match condition {
+            0 => Some(ConditionStatus::Unknown),
+            1 => Some(ConditionStatus::False),
+            2..5 => Some(ConditionStatus::True),
+            _ => None,
+        };
+        pod.conditions = status
+            .map(|it| (CONDITION.into(), it))
+            .into_iter()
+            .collect();
         pod.deletion_cost = cost;
         pod.is_labelled = cost != COST_NEXT;
         pod.request = request.map(|kind| Request {
@@ -280,6 +317,7 @@ fn equip(
         connections_at_end: 2,
         busy: 1,
         last: None,
+        why: None,
         measured_by: MeasuredBy::SockDiag,
         late_arrivals: 0,
     });
@@ -305,15 +343,19 @@ fn drains(name: &'static str) -> impl Strategy<Value = DrainRecord> {
             option::of(-20..300_i64),
         ),
         option::of(outcomes),
-        option::weighted(0.4, select(AGES)),
+        (
+            option::weighted(0.4, select(AGES)),
+            option::weighted(0.2, select(AGES)),
+        ),
         any::<bool>(),
     )
         .prop_map(
-            move |(way, (since, withdrawn, deadline), outcome, retired, is_scale)| {
+            move |(way, (since, withdrawn, deadline), outcome, (retired, overdue), is_scale)| {
                 let mut record = drain(name, way, -since);
                 record.withdrawn = withdrawn.map(|age| micro(-age));
                 record.deadline = deadline.map(micro);
                 record.outcome = outcome;
+                record.overdue = overdue.map(|age| micro(-age));
                 record.retired = retired.map(|age| micro(-age));
                 if is_scale {
                     record.cause = DrainCause::ScaleDown;

@@ -84,6 +84,8 @@ pub(super) struct Body {
     pub(super) fault: Option<Fault>,
     /// The epoch that the agent heard.
     pub(super) heard: Option<String>,
+    /// When its work began to come to its end: it takes no more.
+    pub(super) drains_since: Option<i64>,
     /// Its work is over, and it takes no more.
     pub(super) is_finished: bool,
 }

@@ -118,6 +118,7 @@ impl World {
             connections_at_end: u32::try_from(busy).unwrap_or(0),
             busy: u32::try_from(busy).unwrap_or(0),
             last: Some("connections".into()),
+            why: None,
             measured_by: MeasuredBy::SockDiag,
             late_arrivals: Default::default(),
         };

@@ -4,8 +4,10 @@
 use proptest::prelude::*;
 
 use super::super::*;
+use super::of;
 use crate::agent::activity::census::{Census, Scope};
 use crate::agent::sockets::{Info, Reading, State};
+use crate::api::v1alpha1::{Connections, Drain};
 
 /// Longer than half the quiet time, and long enough to be seen so at any pace.
 const LENGTHS: std::ops::Range<Millis> = 2600..9000;
@@ -78,7 +80,7 @@ proptest! {
                 }
             }
             let evidence = [census.end(0, None, now)];
-            let verdict = judge(&settings, times, Notice::None, &evidence, now);
+            let verdict = judge(&settings, times, Notice::None, of(&evidence), now);
             let Verdict::Waits(wait) = verdict else { break };
             now += wait.left().unwrap_or(*pause).clamp(1, *pause);
         }

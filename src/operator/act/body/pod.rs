@@ -10,7 +10,7 @@ use super::guarded;
 use crate::api::request::DrainRequest;
 use crate::api::{
     CANCELLED, CONFIG, COST_DRAINING, COST_NEXT, DELETION_COST, DRAIN, DRAINING, INJECTED, KEPT,
-    USER_DELETION_COST,
+    RELEASE, USER_DELETION_COST,
 };
 use crate::operator::echo::Told;
 use crate::rollout::ObjectRef;
@@ -35,7 +35,12 @@ pub(in crate::operator::act) fn request_drain(
 pub(in crate::operator) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timestamp) -> Value {
     let kept = pod.annotations().get(USER_DELETION_COST);
     let told = json!(Told::now(pod, now)).to_string();
-    let mut annotations = json!({DRAIN: null, USER_DELETION_COST: null, CANCELLED: told});
+    let mut annotations = json!({
+        DRAIN: null,
+        USER_DELETION_COST: null,
+        RELEASE: null,
+        CANCELLED: told,
+    });
     if let (Some(kept), Some(annotations)) = (kept, annotations.as_object_mut()) {
         let cost = if kept.is_empty() {
             Value::Null
@@ -113,7 +118,7 @@ mod tests {
         let patch = cancel_drain(&seen(), &draining, Timestamp::UNIX_EPOCH);
         let metadata = &patch["metadata"];
         assert!(metadata["labels"][DRAINING].is_null());
-        for key in [DRAIN, USER_DELETION_COST, DELETION_COST] {
+        for key in [DRAIN, USER_DELETION_COST, DELETION_COST, RELEASE] {
             let left = metadata["annotations"].get(key);
             assert_eq!(left, Some(&Value::Null), "{key}");
         }

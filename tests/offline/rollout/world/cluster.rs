@@ -83,6 +83,7 @@ impl World {
                 version: 1,
                 fault,
                 heard: None,
+                drains_since: None,
                 is_finished: false,
             });
             self.schedule(50, Event::Schedule(name.clone()));

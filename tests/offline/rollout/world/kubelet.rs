@@ -2,7 +2,7 @@
 
 use graceful::api::receipt::{MeasuredBy, Outcome, Receipt};
 use graceful::api::v1alpha1::{DrainEnd, DrainWay};
-use graceful::rollout::Readiness;
+use graceful::rollout::{ConditionStatus, Overdue, Readiness};
 
 use super::super::fixtures::PodSentence;
 use super::{Body, Event, Fault, World};
@@ -85,9 +85,17 @@ impl World {
                 self.say(&format!("{uid}: hears {}", request.epoch));
                 let (withdraw, finish) = (self.pace.withdraw, self.pace.withdraw + self.pace.least);
                 let epoch = request.epoch;
-                self.touch(uid, |body| body.heard = Some(epoch.clone()));
+                let now = self.now;
+                self.touch(uid, |body| {
+                    body.heard = Some(epoch.clone());
+                    body.drains_since.get_or_insert(now);
+                });
+                let since = self.body(uid).and_then(|body| body.drains_since);
+                let rest = since.unwrap_or(now) + self.pace.work - now;
+                let timeout = i64::try_from(self.target.drain_timeout.as_millis());
+                let end = rest.min(timeout.unwrap_or(i64::MAX)).max(finish);
                 self.schedule(withdraw, Event::Withdraw(uid.into(), epoch.clone()));
-                self.schedule(self.pace.work.max(finish), Event::Finish(uid.into(), epoch));
+                self.schedule(end, Event::Finish(uid.into(), epoch));
             }
             None if heard.is_some() => {
                 self.touch(uid, |body| body.heard = None);
@@ -116,8 +124,11 @@ impl World {
             .body(uid)
             .is_some_and(|body| body.fault == Some(Fault::Silent));
         if self.is_at(uid, epoch) && !is_silent {
-            self.say(&format!("{uid}: work is over"));
-            self.touch(uid, |body| body.is_finished = true);
+            let (now, work) = (self.now, self.pace.work);
+            let since = self.body(uid).and_then(|body| body.drains_since);
+            let is_over = since.is_none_or(|since| now >= since + work);
+            self.say(&format!("{uid}: work is over: {is_over}"));
+            self.touch(uid, |body| body.is_finished = is_over);
             self.schedule(self.pace.publish, Event::Publish(uid.into(), epoch.into()));
         }
     }
@@ -126,15 +137,21 @@ impl World {
         if !self.is_at(uid, epoch) {
             return;
         }
+        let is_over = self.body(uid).is_some_and(|body| body.is_finished);
         let receipt = Receipt {
             epoch: epoch.into(),
             uid: uid.into(),
-            outcome: Outcome::Drained,
+            outcome: if is_over {
+                Outcome::Drained
+            } else {
+                Outcome::TimedOut
+            },
             milliseconds: self.pace.work.unsigned_abs(),
             connections_at_start: 2,
             connections_at_end: 0,
-            busy: 0,
+            busy: u32::from(!is_over),
             last: None,
+            why: None,
             measured_by: MeasuredBy::SockDiag,
             late_arrivals: 0,
         };
@@ -164,6 +181,7 @@ impl World {
         let now = self.time();
         self.touch(uid, |body| {
             body.heard = None;
+            body.drains_since = None;
             body.is_finished = false;
             body.pod.agent.ready = body.pod.agent.running;
             if body.pod.agent.ready && !body.pod.is_ready() {
@@ -202,6 +220,30 @@ impl World {
         self.schedule(self.pace.slices, Event::Slices(uid.into()));
     }
 
+    /// Work is left, and whoever may say so says that it does not matter.
+    fn may_leave_overdue(&self, body: &Body) -> bool {
+        self.target.on_timeout == Overdue::Leaves || body.pod.is_released
+    }
+
+    /// A person lets the pod go.
+    pub(in crate::rollout) fn release(&mut self, uid: &str) {
+        self.say(&format!("user: {uid} may leave"));
+        self.touch(uid, |body| body.pod.is_released = true);
+    }
+
+    /// Another controller says something of the pod.
+    pub(in crate::rollout) fn set_condition(
+        &mut self,
+        uid: &str,
+        kind: &str,
+        status: ConditionStatus,
+    ) {
+        self.say(&format!("{kind} of {uid} is {status:?}"));
+        self.touch(uid, |body| {
+            body.pod.conditions.insert(kind.into(), status);
+        });
+    }
+
     /// A pod that the operator gives up has finished, or its drain has another end that is allowed.
     pub(super) fn judge_leaving(&self, uid: &str) {
         let Some(body) = self.body(uid) else { return };
@@ -209,6 +251,7 @@ impl World {
         let is_allowed = drain.is_some_and(|drain| {
             drain.way == DrainWay::Termination
                 || matches!(drain.outcome, Some(DrainEnd::Silent | DrainEnd::NodeLost))
+                || drain.outcome == Some(DrainEnd::TimedOut) && self.may_leave_overdue(body)
                 || body.is_finished && !self.named.contains(uid)
         });
         // Nothing is lost with a pod that serves nobody: a ReplicaSet takes an unready one when it likes.
