@@ -16,7 +16,7 @@ use super::activity::Millis;
 use super::clock::processor_time;
 use super::exposition::Page;
 use super::http::{HttpError, Reply, connect, get};
-use super::question::{Answer, Asked, Question, Why, pause};
+use super::question::{Answer, Asked, Question, Why};
 use super::trouble::Trouble;
 
 /// For one question, from connecting to the end of the answer.
@@ -99,11 +99,17 @@ impl Asking {
         self.trouble.is_over(&doing, error);
     }
 
-    /// Asks where that is due: `is_last` where nothing else is waited for, `is_urgent` where this answer
-    /// alone is. `opened` counts connections.
-    pub fn ask(&mut self, now: Millis, (is_last, is_urgent): (bool, bool), opened: &Rc<Cell<u32>>) {
-        let pause = Millis::try_from(pause(self.cost, is_last).as_millis()).unwrap_or(Millis::MAX);
-        let is_due = |answered: Millis| is_urgent || now - answered >= pause;
+    /// The processor time that the last answer took.
+    #[must_use]
+    pub fn cost(&self) -> Duration {
+        self.cost
+    }
+
+    /// Asks, unless an answer is awaited or the last one came less than that long ago. `opened` counts
+    /// connections.
+    pub fn ask(&mut self, now: Millis, pause: Duration, opened: &Rc<Cell<u32>>) {
+        let pause = Millis::try_from(pause.as_millis()).unwrap_or(Millis::MAX);
+        let is_due = |answered: Millis| now - answered >= pause;
         if self.flight.is_some() || !self.answered.is_none_or(is_due) {
             return;
         }

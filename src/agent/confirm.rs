@@ -8,6 +8,7 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::activity::Millis;
 use super::activity::arrivals::passive_opens;
@@ -16,7 +17,7 @@ use super::ask::Asking;
 use super::clock::processor_time;
 use super::drain::{Awaited, Seen, Settings, Verdict, Wait, Way};
 use super::pace::Pace;
-use super::question::Asked;
+use super::question::{Asked, pause};
 use super::sockets::{SocketsError, State, Table, local};
 use crate::api::receipt::MeasuredBy;
 
@@ -195,7 +196,9 @@ impl Confirmations {
             Verdict::Waits(wait) => Some(wait),
             Verdict::Ended(_) => None,
         };
-        let is_last = matches!(wait, Some(Wait::Answer(..)));
+        // What all of them took: each by itself would have a share of its own.
+        let cost = self.asking.iter().map(Asking::cost).sum();
+        let usual = pause(cost, matches!(wait, Some(Wait::Answer(..))));
         for (at, asking) in self.asking.iter_mut().enumerate() {
             let is_urgent = match wait {
                 Some(Wait::FreshAnswer(wanted)) => {
@@ -203,7 +206,8 @@ impl Confirmations {
                 }
                 _ => false,
             };
-            asking.ask(now, (is_last, is_urgent), &self.opened);
+            let pause = if is_urgent { Duration::ZERO } else { usual };
+            asking.ask(now, pause, &self.opened);
         }
     }
 

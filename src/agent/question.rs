@@ -17,11 +17,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The same where nothing else is waited for.
 const SHORT_PAUSE: Duration = Duration::from_millis(250);
 
-/// The longest, however much a question costs: a quiet time of three seconds and an answer to a page of
-/// 4 MiB that takes 80 ms of the processor are seen by one of them.
-const LONG_PAUSE: Duration = Duration::from_secs(10);
+/// The longest, however much a question costs: sixteen pages of 4 MiB at a time take half a second of the
+/// processor. Longer, and a drain would be done long before anybody asks.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
 
-/// A question may take this part of the time, as a look at the connections may.
+/// All questions may take this part of the time, as the looks at the connections may.
 const SHARE: u32 = 125;
 
 /// A question to the application, on a port of the pod itself.
@@ -170,8 +170,8 @@ impl Asked {
     }
 }
 
-/// How long after an answer the next question is due. `cost` is the processor time that the last one took;
-/// `is_last` where nothing else is waited for.
+/// How long after its answer a question is due again. `cost` is the processor time that all questions took
+/// when they were last asked; `is_last` where nothing else is waited for.
 #[must_use]
 pub fn pause(cost: Duration, is_last: bool) -> Duration {
     let least = if is_last { SHORT_PAUSE } else { PAUSE };
