@@ -1,6 +1,7 @@
 //! `cargo xtask generate`: writes what is derived from other files, so that nobody edits it by hand:
 //! the pod template's structure from Kubernetes' own OpenAPI file, crds/ from src/api, and
-//! tests/COVERAGE.md from the tests, and the page of measurements from their JSON files.
+//! tests/COVERAGE.md and docs/connections.md from the tests, and the page of measurements from their JSON
+//! files.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +14,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::{coverage, measurements};
+use crate::{connections, coverage, measurements};
 
 /// The Kubernetes version whose pod template the CRD knows. Newer than k8s-openapi on purpose: the
 /// template is carried as JSON, and what the CRD does not know is refused.
@@ -66,6 +67,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .context("find the repository")?;
     settle(args, &root.join(STRUCTURE), &structure(&openapi)?)?;
     settle(args, &root.join(coverage::PAGE), &coverage::page(root)?)?;
+    settle(args, &root.join(connections::PAGE), &connections::page())?;
     settle(
         args,
         &root.join(measurements::PAGE),

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod cluster;
+mod connections;
 mod coverage;
 mod debian;
 mod demo;
