@@ -1,5 +1,7 @@
 //! Server-sent events and WebSockets: streams that begin as a request of HTTP/1.1.
 
+use std::time::Duration;
+
 use super::watch::QUIET;
 use super::wire::{Pair, Wire};
 
@@ -66,6 +68,7 @@ fn quiet(wire: &Wire) {
 
 fn pings(wire: &Wire, gap: u64) {
     let mut pair = upgraded(wire);
+    wire.pause(Duration::from_millis(gap));
     wire.every(gap, || {
         pair.answer(PING);
         pair.ask(PONG);
