@@ -37,10 +37,11 @@ pub(super) fn is_control(bytes: u64, segments: u32) -> bool {
     segments > 0 && bytes / u64::from(segments) <= CONTROL_SEGMENT
 }
 
-/// A stream and its client's window updates.
+/// A stream and its client's window updates, or the `PING` that grpc-go answers a message with: small
+/// each, however many of them there were since the last look.
 pub(super) fn is_read_by_client(step: &Step) -> bool {
-    is_control(step.received, step.segments_in)
-        && step.received <= CONTROL + step.written / CONTROL_SHARE
+    let most = CONTROL * u64::from(step.segments_in) + step.written / CONTROL_SHARE;
+    is_control(step.received, step.segments_in) && step.received <= most
 }
 
 /// An upload and its server's window updates. A short answer to a short request is no share of it.

@@ -168,6 +168,24 @@ fn pool_that_was_opened_within_a_tick_and_never_used_is_idle() {
     assert_eq!(wire.disturbed, None);
 }
 
+/// A client of grpc-go measures the line by a `PING` for each message; a look a second sees many.
+#[test]
+fn stream_whose_messages_are_pinged_back_is_no_cycle() {
+    let mut wire = Wire::new();
+    wire.receive(120).pass(10).send(60).pass(10_000);
+    wire.watch(100);
+    wire.receive(120);
+    for _ in 0..10 {
+        for _ in 0..5 {
+            wire.pass(100).send(120).pass(1).receive(17).send(17);
+        }
+        wire.look();
+    }
+    assert_eq!(wire.look(), Class::Busy);
+    assert!(wire.quiet_for() < 500, "{}", wire.quiet_for());
+    assert_eq!(wire.watch(3200), Class::Idle);
+}
+
 #[test]
 fn upload_with_window_updates_holds_until_it_ends() {
     let mut wire = Wire::new();

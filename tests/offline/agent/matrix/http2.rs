@@ -66,6 +66,14 @@ super::scripts! {
             pair.ask(2 * WINDOW_UPDATE);
         });
     },
+    small_messages_that_are_pinged_back_are_busy => |wire| {
+        let mut pair = pool(wire);
+        pair.ask(CALL);
+        wire.every(QUIET / 50, || {
+            pair.answer(MESSAGE);
+            pair.turn(PING, PING);
+        });
+    },
     requests_of_a_flowing_stream_are_busy => |wire| {
         let mut pair = pool(wire);
         pair.ask(CALL);

@@ -308,6 +308,12 @@ const HTTP2: &[Row] = &[
         "an end, or `notify` to make one; else it lasts until the deadline",
     ),
     row(
+        "small_messages_that_are_pinged_back_are_busy",
+        "a server's stream of small messages, each answered by the client's `PING` (grpc-go)",
+        &[Busy],
+        "an end, or `notify` to make one; else it lasts until the deadline",
+    ),
+    row(
         "requests_of_a_flowing_stream_are_busy",
         "a client's stream that flows, with the server's `WINDOW_UPDATE`s",
         &[Busy],
