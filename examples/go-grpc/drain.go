@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 )
 
 // door lets every connection in to the current server. GracefulStop is what sends GOAWAY, and it stops
@@ -15,12 +16,13 @@ import (
 type door struct {
 	conns  chan net.Conn
 	addr   net.Addr
-	make   func() *grpc.Server
+	make   func(...grpc.ServerOption) *grpc.Server
 	lock   sync.Mutex
 	server *grpc.Server
+	old    sync.WaitGroup // Servers before it, whose calls go on.
 }
 
-func open(listener net.Listener, make_ func() *grpc.Server) *door {
+func open(listener net.Listener, make_ func(...grpc.ServerOption) *grpc.Server) *door {
 	d := &door{conns: make(chan net.Conn), addr: listener.Addr(), make: make_}
 	d.server = d.serve()
 	go func() {
@@ -35,8 +37,8 @@ func open(listener net.Listener, make_ func() *grpc.Server) *door {
 	return d
 }
 
-func (d *door) serve() *grpc.Server {
-	server := d.make()
+func (d *door) serve(options ...grpc.ServerOption) *grpc.Server {
+	server := d.make(options...)
 	go func() {
 		if err := server.Serve(&entrance{door: d, closed: make(chan struct{})}); err != nil {
 			log.Print(err)
@@ -45,26 +47,32 @@ func (d *door) serve() *grpc.Server {
 	return server
 }
 
+// brief sends GOAWAY to each connection soon after it came: for a second or two after the notice, routes
+// still lead clients back here.
+var brief = grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 2 * time.Second})
+
 // ServeHTTP answers notify: POST when a drain begins, DELETE when it is cancelled. Clients are sent
-// elsewhere by GOAWAY, their calls under way go on, and who comes back is served as before.
+// elsewhere by GOAWAY, and their calls under way go on.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		return
-	}
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	old := d.server
-	d.server = d.serve()
-	go old.GracefulStop()
+	if r.Method == http.MethodPost {
+		d.server = d.serve(brief)
+	} else {
+		d.server = d.serve()
+	}
+	d.old.Go(old.GracefulStop)
 }
 
-// stop ends the current server, and says whether its calls ended by themselves.
+// stop ends all servers, and says whether their calls ended by themselves.
 func (d *door) stop(limit time.Duration) bool {
 	d.lock.Lock()
 	defer d.lock.Unlock()
 	done := make(chan struct{})
 	go func() {
 		d.server.GracefulStop()
+		d.old.Wait()
 		close(done)
 	}()
 	select {

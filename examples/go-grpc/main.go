@@ -36,8 +36,8 @@ func main() {
 		log.Fatal(err)
 	}
 	ready := health.NewServer()
-	door := open(listener, func() *grpc.Server {
-		server := grpc.NewServer()
+	door := open(listener, func(options ...grpc.ServerOption) *grpc.Server {
+		server := grpc.NewServer(options...)
 		testpb.RegisterTestServiceServer(server, service{})
 		grpc_health_v1.RegisterHealthServer(server, ready)
 		return server

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -23,13 +23,13 @@ async fn main() -> std::io::Result<()> {
         let address = arguments.next().expect("an address");
         return client::call(&address).await;
     }
-    // Counts the goodbyes. Each socket holds a receiver as long as it lasts.
-    let (goodbye, _) = watch::channel(0_u32);
+    // Each socket holds a receiver as long as it lasts.
+    let (draining, _) = watch::channel(false);
     let app = Router::new()
         .route("/", get(open))
         .route("/healthz", get(|| async {}))
-        .route("/drain", post(drain).delete(|| async {}))
-        .with_state(goodbye.clone());
+        .route("/drain", post(drain).delete(resume))
+        .with_state(draining.clone());
     let listener = TcpListener::bind("0.0.0.0:8080").await?;
     let mut stop = signal(SignalKind::terminate())?;
     let mut stop_serving = signal(SignalKind::terminate())?;
@@ -39,36 +39,52 @@ async fn main() -> std::io::Result<()> {
     let server = tokio::spawn(served.into_future());
     stop.recv().await;
 
-    goodbye.send_modify(|times| *times += 1);
+    draining.send_replace(true);
     let limit = std::env::var("SHUTDOWN_SECONDS").ok();
     let limit = limit.and_then(|text| text.parse().ok()).unwrap_or(5);
     let ended = timeout(Duration::from_secs(limit), async {
         let _ = server.await;
         // A socket is no longer the server's to wait for.
-        goodbye.closed().await;
+        draining.closed().await;
     });
     match ended.await {
         Ok(()) => println!("shutdown: clean"),
-        Err(_) => println!("shutdown: {} sockets cut", goodbye.receiver_count()),
+        Err(_) => println!("shutdown: {} sockets cut", draining.receiver_count()),
     }
     Ok(())
 }
 
-/// Answers notify. Sockets that are opened later, over a route that still leads here, are told at SIGTERM.
-async fn drain(State(goodbye): State<watch::Sender<u32>>) {
-    goodbye.send_modify(|times| *times += 1);
+/// Answers notify.
+async fn drain(State(draining): State<watch::Sender<bool>>) {
+    draining.send_replace(true);
 }
 
-async fn open(upgrade: WebSocketUpgrade, State(goodbye): State<watch::Sender<u32>>) -> Response {
-    let told = goodbye.subscribe();
-    upgrade.on_upgrade(move |socket| talk(socket, told))
+/// The drain was cancelled.
+async fn resume(State(draining): State<watch::Sender<bool>>) {
+    draining.send_replace(false);
+}
+
+async fn open(upgrade: WebSocketUpgrade, State(draining): State<watch::Sender<bool>>) -> Response {
+    let draining = draining.subscribe();
+    upgrade.on_upgrade(move |socket| talk(socket, draining))
+}
+
+/// Returns when it is time to say goodbye. Routes lead here for another second or two after the notice:
+/// told at once, a client that they brought back would come straight back again.
+async fn goodbye(draining: &mut watch::Receiver<bool>) {
+    if *draining.borrow() {
+        sleep(Duration::from_secs(2)).await;
+    }
+    let _ = draining.wait_for(|is| *is).await;
 }
 
 /// Answers each message with the same, until the goodbye.
-async fn talk(mut socket: WebSocket, mut goodbye: watch::Receiver<u32>) {
+async fn talk(mut socket: WebSocket, mut draining: watch::Receiver<bool>) {
+    let goodbye = goodbye(&mut draining);
+    tokio::pin!(goodbye);
     loop {
         tokio::select! {
-            _ = goodbye.changed() => break,
+            () = &mut goodbye => break,
             message = socket.recv() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
