@@ -6,6 +6,7 @@
 
 pub mod arrivals;
 pub mod census;
+mod signs;
 #[cfg(test)]
 mod tests;
 
@@ -19,13 +20,6 @@ pub type Millis = i64;
 /// two), a `WebSocket` ping. An HTTP/1.1 request or a gRPC call is longer. Larger, and short requests pass
 /// for control frames; smaller, and an idle gRPC pool looks like a request for ever.
 const CONTROL: u64 = 30;
-
-/// The mean size of a segment of control frames, two `WINDOW_UPDATE`s and TLS around them (26 + 22).
-const CONTROL_SEGMENT: u64 = 48;
-
-/// A client that reads a stream answers 4 KiB or more of it with 26 bytes of `WINDOW_UPDATE`; a request
-/// makes a larger share of its turn.
-const CONTROL_SHARE: u64 = 128;
 
 /// The kernel delays a bare acknowledgement by 40 to 200 ms: a request that stays unanswered is
 /// acknowledged bare within this time.
@@ -89,6 +83,7 @@ pub struct Track {
     /// Upper bound of the bytes received since the last answer.
     unanswered: u32,
     data_segments_in: u32,
+    data_segments_out: u32,
     owed: Owed,
     /// The order of the last request and the last answer is not known yet.
     unordered: bool,
@@ -121,6 +116,7 @@ impl Track {
             bare_acks_out: 0,
             unanswered: 0,
             data_segments_in: 0,
+            data_segments_out: 0,
             owed: Owed::Nothing,
             unordered: false,
             long: false,
@@ -150,13 +146,18 @@ impl Track {
             if sent > received {
                 self.began = received;
             } else if received > sent {
-                self.owed = if is_control(info.received, info.data_segments_in) {
+                self.owed = if signs::is_control(info.received, info.data_segments_in) {
                     Owed::Maybe
                 } else {
                     Owed::Answer
                 };
-            } else if owes_one(info, rules) {
+            } else if signs::has_taken_the_answer(info) {
+                self.owed = Owed::Nothing;
+            } else if signs::is_control(info.received, info.data_segments_in) {
+                self.owed = Owed::Maybe;
+            } else if signs::owes_one(info, rules) {
                 self.owed = Owed::Answer;
+                self.unordered = true;
             } else {
                 self.owed = Owed::Maybe;
                 self.unordered = true;
@@ -204,6 +205,7 @@ impl Track {
                 clamp(info.sent_ago)
             },
             segments_in: info.data_segments_in.wrapping_sub(self.data_segments_in),
+            segments_out: info.data_segments_out.wrapping_sub(self.data_segments_out),
             delayed: info.bare_acks_out > self.bare_acks_out
                 && info.bare_acks_out > rules.quick_acks,
         };
@@ -222,24 +224,27 @@ impl Track {
         }
     }
 
-    /// No byte came or went. A bare acknowledgement soon after an unordered turn says that its
-    /// request came last; none says that its answer did.
+    /// No byte came or went. After an unordered turn, the client's own bare acknowledgement says that our
+    /// answer came last, and ours that its request did; none at all leaves what the books looked like.
     fn silence(&mut self, info: &Info, now: Millis, rules: &Rules) {
         if !self.unordered {
             return;
         }
-        if info.bare_acks_out > self.bare_acks_out && info.bare_acks_out > rules.quick_acks {
-            self.owed = Owed::Answer;
-            self.unordered = false;
-        } else if now - self.spoke > DELAYED_ACK {
+        if signs::has_taken_the_answer(info) {
             self.owed = Owed::Nothing;
-            self.unordered = false;
+        } else if info.bare_acks_out > self.bare_acks_out && info.bare_acks_out > rules.quick_acks {
+            self.owed = Owed::Answer;
+        } else if now - self.spoke <= DELAYED_ACK {
+            return;
+        } else if self.owed == Owed::Maybe {
+            self.owed = Owed::Nothing;
         }
+        self.unordered = false;
     }
 
     /// A ping and its answer, whoever began, on a connection that was silent.
     fn is_control_exchange(&mut self, step: &Step, now: Millis) -> bool {
-        let small = step.received <= CONTROL && step.written <= CONTROL_SEGMENT;
+        let small = step.received <= CONTROL && step.written <= signs::CONTROL_SEGMENT;
         if small && step.written > 0 {
             self.pinged = now;
             return true;
@@ -277,14 +282,20 @@ impl Track {
     }
 
     fn both(&mut self, step: &Step, rules: &Rules) {
-        let flow = is_control(step.received, step.segments_in)
-            && step.received <= CONTROL + step.written / CONTROL_SHARE;
-        if flow {
+        if signs::is_read_by_client(step) {
             // A stream and its client's window updates: the turn goes on.
             self.answered(step, false, rules);
             if step.received_at >= step.sent_at {
                 self.owed = Owed::Maybe;
             }
+            return;
+        }
+        if signs::is_read_by_server(step) {
+            // An upload and the server's window updates: the same.
+            self.owed = Owed::Maybe;
+            self.unordered = false;
+            self.spoke = step.received_at.max(step.sent_at);
+            self.long |= self.spoke - self.began > rules.short();
             return;
         }
         if self.owed == Owed::Answer {
@@ -317,6 +328,7 @@ impl Track {
         self.written = info.written;
         self.bare_acks_out = info.bare_acks_out;
         self.data_segments_in = info.data_segments_in;
+        self.data_segments_out = info.data_segments_out;
     }
 
     /// What the connection is doing.
@@ -373,23 +385,9 @@ struct Step {
     received_at: Millis,
     sent_at: Millis,
     segments_in: u32,
+    segments_out: u32,
     /// A bare acknowledgement went out that was not one of the quick first ones.
     delayed: bool,
-}
-
-/// Whether the books of a connection whose last request and last answer came within one tick look
-/// like those of one that asked again at once: a request more than answers, and not answered at once;
-/// or, where requests take several segments, hardly any of them answered at once.
-fn owes_one(info: &Info, rules: &Rules) -> bool {
-    let late = info.bare_acks_out;
-    let (requests, answers) = (info.data_segments_in, info.data_segments_out);
-    late > rules.quick_acks
-        && (requests == answers + 1 || (requests > answers && late * 2 >= requests))
-}
-
-/// Whether so many bytes in so many segments can be control frames throughout.
-fn is_control(bytes: u64, segments: u32) -> bool {
-    segments > 0 && bytes / u64::from(segments) <= CONTROL_SEGMENT
 }
 
 /// Whether a socket in this state is a connection, not a listener.

@@ -97,6 +97,8 @@ pub struct Info {
     pub received_ago: u32,
     /// Milliseconds since data was last sent, retransmissions included.
     pub sent_ago: u32,
+    /// Milliseconds since the client last acknowledged anything, with data of its own or bare.
+    pub acked_ago: u32,
     /// Segments received that carried data.
     pub data_segments_in: u32,
     /// Segments sent that carried data.
@@ -123,6 +125,7 @@ pub(crate) struct RawInfo {
     pub(crate) acked: u64,
     pub(crate) received_ago: u32,
     pub(crate) sent_ago: u32,
+    pub(crate) acked_ago: u32,
     pub(crate) segments_out: u32,
     pub(crate) data_segments_in: u32,
     pub(crate) data_segments_out: u32,
@@ -145,6 +148,7 @@ impl Raw {
                 written: (info.acked + u64::from(queue)).saturating_sub(u64::from(our_end)),
                 received_ago: info.received_ago,
                 sent_ago: info.sent_ago,
+                acked_ago: info.acked_ago,
                 data_segments_in: info.data_segments_in,
                 data_segments_out: info.data_segments_out,
                 bare_acks_out: info.segments_out.saturating_sub(info.data_segments_out),

@@ -4,6 +4,7 @@
 mod binary;
 mod faults;
 mod kernel;
+mod matrix;
 mod notices;
 mod pod;
 mod questions;

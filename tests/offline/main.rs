@@ -5,6 +5,7 @@ mod agent;
 mod architecture;
 mod cases;
 mod chart;
+mod examples;
 mod generated;
 mod inject;
 #[path = "../fixtures/merge.rs"]

@@ -1,14 +1,14 @@
 //! `cargo xtask generate`: writes what is derived from other files, so that nobody edits it by hand:
 //! the pod template's structure from Kubernetes' own OpenAPI file, crds/ from src/api, and
-//! tests/COVERAGE.md from the tests, the page of measurements from their JSON files, and the charts' pages from
-//! their values.
+//! tests/COVERAGE.md and docs/connections.md from the tests, the page of measurements from their JSON files, and
+//! the charts' pages from their values.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::{charts, coverage, measurements, modules};
+use crate::{charts, connections, coverage, measurements, modules};
 
 /// The Kubernetes version whose pod template the CRD knows. Newer than k8s-openapi on purpose: the
 /// template is carried as JSON, and what the CRD does not know is refused.
@@ -62,6 +62,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .context("find the repository")?;
     settle(args, &root.join(STRUCTURE), &structure(&openapi)?)?;
     settle(args, &root.join(coverage::PAGE), &coverage::page(root)?)?;
+    settle(args, &root.join(connections::PAGE), &connections::page())?;
     settle(
         args,
         &root.join(measurements::PAGE),

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+pub(crate) use binaries::make_static;
 use sha2::{Digest as _, Sha256};
 
 use crate::folders;

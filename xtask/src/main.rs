@@ -4,6 +4,7 @@ mod bench;
 mod charts;
 mod check;
 mod cluster;
+mod connections;
 mod coverage;
 mod debian;
 mod demo;

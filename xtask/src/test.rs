@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::measurements;
 use crate::stage::{Outcome, conclude, in_root};
-use crate::{bench, check, modules};
+use crate::{bench, check, example, modules};
 pub(crate) use rig::{Rig, Tests};
 
 /// Tests of the stage cluster at the same time: more than there are cores, because each has a namespace
@@ -214,10 +214,18 @@ pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let binary = test_binary(tests.name()).await?;
     if stage == Stage::E2e {
         rig.build_images().await?;
+        // An interruption does not wait for it.
+        tokio::task::spawn_blocking(example::check).await??;
     }
     rig.up().await?;
     if stage == Stage::E2e {
         rig.install().await?;
+        for name in example::ALL
+            .into_iter()
+            .filter(|name| *name != example::FIRST)
+        {
+            rig.load(name).await?;
+        }
     }
     Ok(binary)
 }

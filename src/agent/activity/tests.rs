@@ -130,6 +130,91 @@ fn idle_http2_pool_is_idle_though_the_clients_frame_came_last() {
     assert_eq!(wire.disturbed, None);
 }
 
+/// Hello, call and answer within one tick, as between two pods of a node. The client has not asked again:
+/// its kernel acknowledged the answer by itself, 40 ms later.
+#[test]
+fn pool_whose_client_took_the_answer_is_idle_though_it_has_a_segment_more() {
+    let mut wire = Wire::new();
+    wire.receive(63).send(40).receive(9).receive(120).send(150);
+    wire.info.bare_acks_out = 3;
+    wire.pass(44).acknowledge().pass(10_000);
+    assert_eq!(wire.watch(1000), Class::Idle);
+    assert_eq!(wire.disturbed, None);
+
+    // The first look comes before that acknowledgement.
+    wire = Wire::new();
+    wire.receive(63).send(40).receive(9).receive(120).send(150);
+    wire.info.bare_acks_out = 3;
+    assert_eq!(wire.pass(10).look(), Class::Busy);
+    wire.pass(34).acknowledge();
+    assert_eq!(wire.watch(3200), Class::Idle);
+    assert_eq!(wire.disturbed, None);
+
+    wire = Wire::new();
+    wire.receive(63).send(40).receive(9).receive(120).send(150);
+    wire.receive(120).acknowledge();
+    wire.info.bare_acks_out = 3;
+    wire.pass(10_000);
+    assert_eq!(wire.watch(1000), Class::Busy);
+}
+
+#[test]
+fn pool_that_was_opened_within_a_tick_and_never_used_is_idle() {
+    let mut wire = Wire::new();
+    wire.receive(63).send(40).receive(9);
+    wire.info.bare_acks_out = 2;
+    wire.pass(10_000);
+    assert_eq!(wire.watch(1000), Class::Idle);
+    assert_eq!(wire.disturbed, None);
+}
+
+/// A client of grpc-go measures the line by a `PING` for each message; a look a second sees many.
+#[test]
+fn stream_whose_messages_are_pinged_back_is_no_cycle() {
+    let mut wire = Wire::new();
+    wire.receive(120).pass(10).send(60).pass(10_000);
+    wire.watch(100);
+    wire.receive(120);
+    for _ in 0..10 {
+        for _ in 0..5 {
+            wire.pass(100).send(120).pass(1).receive(17).send(17);
+        }
+        wire.look();
+    }
+    assert_eq!(wire.look(), Class::Busy);
+    assert!(wire.quiet_for() < 500, "{}", wire.quiet_for());
+    assert_eq!(wire.watch(3200), Class::Idle);
+}
+
+#[test]
+fn upload_with_window_updates_holds_until_it_ends() {
+    let mut wire = Wire::new();
+    wire.receive(200).pass(10).send(40).pass(10_000);
+    wire.watch(100);
+    for _ in 0..30 {
+        wire.receive(16 << 10).pass(2).send(26);
+        wire.watch(200);
+    }
+    assert_eq!(wire.watch(100), Class::Busy);
+    assert!(wire.quiet_for() < 500, "{}", wire.quiet_for());
+    wire.send(150);
+    assert_eq!(wire.watch(3200), Class::Idle);
+}
+
+/// `+OK` to a `SET`.
+#[test]
+fn short_answer_to_a_short_request_is_no_window_update() {
+    let mut wire = Wire::new();
+    wire.receive(500).pass(10).send(5).pass(10_000);
+    wire.watch(100);
+    for _ in 0..30 {
+        wire.receive(500).pass(2).send(5);
+        wire.watch(200);
+    }
+    assert_eq!(wire.look(), Class::Cycling);
+    assert_eq!(wire.disturbed, None);
+}
+
 #[test]
 fn window_update_after_an_answer_is_idle_when_the_quiet_time_has_passed() {
     let mut wire = Wire::new();

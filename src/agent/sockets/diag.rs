@@ -178,6 +178,7 @@ fn info(mut attributes: &[u8]) -> Result<Option<RawInfo>, DiagError> {
             return Ok(Some(RawInfo {
                 sent_ago: u32_at(value, 44),
                 received_ago: u32_at(value, 52),
+                acked_ago: u32_at(value, 56),
                 acked: u64_at(value, 120),
                 received: u64_at(value, 128),
                 segments_out: u32_at(value, 136),

@@ -41,9 +41,9 @@ impl Rig {
     /// Builds the example and loads two images of it, the same but for a file with their version: an
     /// image change that changes nothing else. Returns their names.
     pub(super) fn build_images(&self) -> Result<[String; 2]> {
-        let program = example::build()?;
+        let program = example::build(example::FIRST)?;
         let load = |version: &str| -> Result<String> {
-            let written = example::image(&program, version)?;
+            let written = example::image(example::FIRST, &program, version)?;
             self.cluster.load(&written.archive)?;
             Ok(format!("{}:{}", written.name, written.content_tag))
         };

@@ -14,9 +14,6 @@ const BINARIES: [&str; 2] = ["graceful-operator", "graceful-agent"];
 
 /// The folder that holds the built programs.
 pub(super) fn build(progress: Progress) -> Result<PathBuf> {
-    let host = host_target()?;
-    let (target, is_musl) = static_target(&host, installed);
-    progress.say(format!("building {} for {target}", BINARIES.join(" and ")));
     let mut cargo = in_root("cargo")?;
     cargo
         .args([
@@ -26,10 +23,20 @@ pub(super) fn build(progress: Progress) -> Result<PathBuf> {
             "--package",
             "graceful-deployment",
         ])
-        // Said even where it is the host: flags for a named target stay away from build scripts and
-        // procedural macros, which cannot be linked statically.
-        .args(["--target", &target])
         .args(BINARIES.iter().flat_map(|binary| ["--bin", binary]));
+    let target = make_static(&mut cargo)?;
+    progress.say(format!("building {} for {target}", BINARIES.join(" and ")));
+    process::run(&mut cargo)?;
+    Ok(folders::target()?.join(&target).join("release"))
+}
+
+/// Makes what a `cargo build` builds static, and says for which target that is.
+pub(crate) fn make_static(cargo: &mut Command) -> Result<String> {
+    let host = host_target()?;
+    let (target, is_musl) = static_target(&host, installed);
+    // Said even where it is the host: flags for a named target stay away from build scripts and
+    // procedural macros, which cannot be linked statically.
+    cargo.args(["--target", &target]);
     if !is_musl {
         cargo.env(rustflags_variable(&target), "-C target-feature=+crt-static");
     } else if std::env::var_os(format!("CC_{}", target.replace('-', "_"))).is_none()
@@ -38,8 +45,7 @@ pub(super) fn build(progress: Progress) -> Result<PathBuf> {
         // ring's C and assembly need no C library, so the ordinary compiler does.
         cargo.env(format!("CC_{}", target.replace('-', "_")), "cc");
     }
-    process::run(&mut cargo)?;
-    Ok(folders::target()?.join(&target).join("release"))
+    Ok(target)
 }
 
 /// The target to build for, and whether it is musl.

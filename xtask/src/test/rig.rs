@@ -20,6 +20,9 @@ use crate::{example, folders};
 /// Where the tests find this program, for the load client.
 const XTASK: &str = "XTASK";
 
+/// Where the tests find the examples' programs, some of which are clients too.
+const EXAMPLES: &str = "EXAMPLES";
+
 /// What kubectl says about a failed stage.
 const LOGS: &[(&str, &str)] = &[
     (
@@ -72,7 +75,12 @@ impl Rig {
     /// Installs the operator, and loads the example that the tests run.
     pub(super) async fn install(&self) -> Result<()> {
         self.run("cluster install", self.cluster("install")).await?;
-        let image = example::image(&example::build()?, "dev")?;
+        self.load(example::FIRST).await
+    }
+
+    /// Builds an example and loads its image.
+    pub(super) async fn load(&self, name: &str) -> Result<()> {
+        let image = example::image(name, &example::build(name)?, "dev")?;
         let mut load = self.cluster("load");
         load.arg(image.archive);
         self.run("cluster load", load).await
@@ -89,7 +97,7 @@ impl Rig {
 
     /// As [`Rig::test`], and shows each line that the tests print to somebody else too.
     pub(crate) async fn watch(&self, tests: &Tests<'_>, mut see: impl FnMut(&str)) -> Result<()> {
-        let mut command = self.tests(tests);
+        let mut command = self.tests(tests)?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut group = Group::spawn(command)?;
         let (sender, mut lines) = unbounded_channel();
@@ -118,13 +126,14 @@ impl Rig {
         ended.map_err(|error| anyhow!("{error:#}\n{}", transcript.why()))
     }
 
-    fn tests(&self, tests: &Tests<'_>) -> Command {
+    fn tests(&self, tests: &Tests<'_>) -> Result<Command> {
         let mut command = self.cluster("run");
         command.arg("--").arg(tests.binary).args(&tests.arguments);
         command.env(XTASK, &self.xtask);
+        command.env(EXAMPLES, example::programs()?);
         command.env(NO_BACKTRACE.0, NO_BACKTRACE.1);
         command.envs(tests.env.iter().copied());
-        command
+        Ok(command)
     }
 
     fn cluster(&self, verb: &str) -> Command {

@@ -20,6 +20,7 @@ pub(super) struct Wire {
     pub(super) info: Info,
     pub(super) received_at: Millis,
     pub(super) sent_at: Millis,
+    pub(super) acked_at: Millis,
     pub(super) unread: u32,
     pub(super) unacknowledged: u32,
     pub(super) track: Option<Track>,
@@ -36,6 +37,7 @@ impl Wire {
             info: Info::default(),
             received_at: 1_000_000,
             sent_at: 1_000_000,
+            acked_at: 1_000_000,
             unread: 0,
             unacknowledged: 0,
             track: None,
@@ -55,6 +57,7 @@ impl Wire {
         self.info.received += bytes;
         self.info.data_segments_in += 1;
         self.received_at = self.now;
+        self.acked_at = self.now;
         self
     }
 
@@ -62,6 +65,12 @@ impl Wire {
         self.info.written += bytes;
         self.info.data_segments_out += u32::try_from(bytes / 1400 + 1).unwrap();
         self.sent_at = self.now;
+        self
+    }
+
+    /// The client's kernel acknowledges, with data or by itself.
+    pub(super) fn acknowledge(&mut self) -> &mut Self {
+        self.acked_at = self.now;
         self
     }
 
@@ -75,6 +84,7 @@ impl Wire {
         let tick = |at: Millis| u32::try_from((self.now - at) / 4 * 4).unwrap();
         self.info.received_ago = tick(self.received_at);
         self.info.sent_ago = tick(self.sent_at);
+        self.info.acked_ago = tick(self.acked_at);
         let reading = Reading {
             cookie: 1,
             state: State::Established,
