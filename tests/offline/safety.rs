@@ -134,6 +134,25 @@ fn a_drain_beyond_their_number_is_seen() {
     history.assert_broken(Rule::Draining);
 }
 
+/// It was seen not ready when it was decided that it leaves by its deletion.
+#[test]
+fn a_leaving_pod_that_just_turned_ready_is_no_drain_too_many() {
+    let history = |seconds: i64| {
+        let mut history = History::begin();
+        history.surge();
+        history.see(&pod_of("d", "old"));
+        history.ready("d", "old");
+        history.after(seconds);
+        let mut by_deletion = history.drain("d");
+        by_deletion["way"] = json!("Termination");
+        let drains = json!([history.drain("a"), by_deletion]);
+        history.drains(&drains);
+        history
+    };
+    history(0).assert_kept();
+    history(LATER).assert_broken(Rule::Draining);
+}
+
 #[test]
 fn a_pod_deleted_while_its_drain_goes_on_is_seen() {
     let mut history = History::begin();
@@ -216,6 +235,26 @@ fn a_revision_that_goes_up_again_is_seen() {
         history.scale("new", replicas);
     }
     history.assert_broken(Rule::FlipFlop);
+}
+
+/// What was written under the last spec is no turn of this one: the status says when it is acted on.
+#[test]
+fn a_revision_may_turn_when_the_next_spec_is_acted_on() {
+    let history = |is_seen_first: bool| {
+        let mut history = History::begin();
+        history.observe(1);
+        history.edit("template", json!("changed"));
+        if is_seen_first {
+            history.observe(2);
+        }
+        history.scale("new", 1);
+        history.observe(2);
+        history.scale("new", 0);
+        history.scale("new", 1);
+        history
+    };
+    history(false).assert_kept();
+    history(true).assert_broken(Rule::FlipFlop);
 }
 
 #[test]

@@ -127,6 +127,13 @@ impl History {
         self.see(&object);
     }
 
+    /// The operator acts on this generation from now on.
+    pub(super) fn observe(&mut self, generation: i64) {
+        self.object["status"]["observedGeneration"] = json!(generation);
+        let object = self.object.clone();
+        self.see(&object);
+    }
+
     /// The spec as a user writes it.
     pub(super) fn edit(&mut self, field: &str, value: Value) {
         self.object["spec"][field] = value;
