@@ -62,12 +62,11 @@ fn give_up_of(
     let unmarked = marked
         .iter()
         .filter(|pod| !is_in_order && pod.deletion_cost != COST_NEXT);
-    let mut marks = 0;
-    for pod in unmarked {
-        let pod = (*pod).into();
-        draft.actions.push(Action::SetDeletionCost { pod });
-        marks += 1;
-    }
+    let marks: Vec<_> = unmarked
+        .map(|pod| Action::SetDeletionCost { pod: (*pod).into() })
+        .collect();
+    let is_all_said = others.is_empty() && marks.is_empty();
+    draft.actions.extend(marks);
     if committed.is_empty() {
         return;
     }
@@ -77,8 +76,7 @@ fn give_up_of(
         }
         let count = u32::try_from(committed.len()).unwrap_or(u32::MAX);
         scale_down(observation, revision, count, draft);
-    } else if others.is_empty() && marks == 0 {
-        // Everything is said that would put them first.
+    } else if is_all_said {
         delete_by_name(observation, &committed, patience, draft);
     }
 }
@@ -110,11 +108,12 @@ fn is_cost_seen(
         return true;
     };
     let until = after(last, COST_SETTLES);
-    if until > observation.now {
+    let is_settled = until <= observation.now;
+    if !is_settled {
         let pod = pod.name.clone();
         draft.hold_until(until, Hold::VictimOrder { pod, until });
     }
-    until <= observation.now
+    is_settled
 }
 
 /// For how long a ReplicaSet may yet choose these pods by itself. A sibling that is withdrawn stays before
