@@ -31,6 +31,17 @@ impl From<kube::Error> for Failure {
     }
 }
 
+/// Waits for an answer, but no longer than that.
+pub(super) async fn answered<T>(
+    limit: Duration,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failure::NoAnswer(limit)),
+    }
+}
+
 impl Failure {
     /// What the API server answered with.
     pub(super) fn code(&self) -> Option<u16> {

@@ -4,7 +4,6 @@
 
 mod election;
 
-use std::future::Future;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,11 +17,11 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use self::election::{Election, LEASE, RETRY, Record, Step, good_until};
-use super::error::{Failure, in_words};
+use super::error::{Failure, answered, in_words};
 
 /// A call that has no answer by then is made again: twice within the time to renew.
 const CALL: Duration = Duration::from_secs(4);
@@ -138,7 +137,7 @@ impl Candidate {
 
     /// Looks at the Lease, and takes it where that is due. Returns until when to wait otherwise.
     async fn stand(&mut self) -> Result<Option<Instant>, Failure> {
-        let lease = answered(self.api.get_opt(&self.name)).await?;
+        let lease = answered(CALL, self.api.get_opt(&self.name)).await?;
         let step = self
             .election
             .look(lease.as_ref().map(record), Instant::now());
@@ -176,7 +175,7 @@ impl Candidate {
 
     /// Somebody else wrote the Lease: looks whether it is still ours, and returns whose it is otherwise.
     async fn reread(&mut self) -> Option<String> {
-        let lease = answered(self.api.get_opt(&self.name)).await.ok()?;
+        let lease = answered(CALL, self.api.get_opt(&self.name)).await.ok()?;
         let holder = lease.as_ref().map(|lease| record(lease).holder);
         match holder {
             Some(holder) if holder != self.election.own() => Some(holder),
@@ -194,9 +193,9 @@ impl Candidate {
         let lease = written(&self.name, own, seen, Timestamp::now());
         let params = PostParams::default();
         let answer = if lease.metadata.resource_version.is_some() {
-            answered(self.api.replace(&self.name, &params, &lease)).await?
+            answered(CALL, self.api.replace(&self.name, &params, &lease)).await?
         } else {
-            answered(self.api.create(&params, &lease)).await?
+            answered(CALL, self.api.create(&params, &lease)).await?
         };
         self.leadership.set(Some(good_until(sent)));
         self.held = Some(answer);
@@ -214,8 +213,8 @@ impl Candidate {
             spec.lease_duration_seconds = Some(1);
         }
         let params = PostParams::default();
-        let given = timeout(RELEASE, self.api.replace(&self.name, &params, &lease)).await;
-        if matches!(given, Ok(Ok(_))) {
+        let given = answered(RELEASE, self.api.replace(&self.name, &params, &lease));
+        if given.await.is_ok() {
             info!(lease = self.name, "gave the Lease back");
         } else {
             debug!(
@@ -223,13 +222,6 @@ impl Candidate {
                 "the Lease was not given back; it expires"
             );
         }
-    }
-}
-
-async fn answered<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
-    match timeout(CALL, call).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Failure::NoAnswer(CALL)),
     }
 }
 

@@ -17,7 +17,7 @@ use tracing::info;
 use super::{Actor, Done};
 use crate::api::FIELD_MANAGER;
 use crate::operator::clock::Clock;
-use crate::operator::error::Failure;
+use crate::operator::error::{Failure, answered};
 use crate::operator::lease::Leadership;
 use crate::operator::memory::{Kind, Trace, Written};
 use crate::operator::metrics::Metrics;
@@ -48,10 +48,7 @@ impl Calls<'_> {
             return Err(Failure::Deposed);
         }
         self.metrics.called(verb, kind);
-        match tokio::time::timeout(CALL, call).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(Failure::NoAnswer(CALL)),
-        }
+        answered(CALL, call).await
     }
 }
 
