@@ -179,7 +179,8 @@ async fn orphaned_pods_lose_the_marks_of_their_drain(world: World<Graceful>) {
     until_unmarked(&world).await;
     let now = world.trail.now();
     assert!(now.object.is_none());
-    assert_eq!(names(&now), before);
+    // One that takes the place of the pod that drained may have come since.
+    assert!(names(&now).is_superset(&before), "{before:?}");
 }
 
 /// R19: found by the operator that comes after.
