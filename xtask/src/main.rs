@@ -12,6 +12,7 @@ mod example;
 mod folders;
 mod generate;
 mod image;
+mod integrations;
 mod load;
 mod measurements;
 mod modules;
