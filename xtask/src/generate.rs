@@ -1,6 +1,6 @@
 //! `cargo xtask generate`: writes what is derived from other files, so that nobody edits it by hand:
 //! the pod template's structure from Kubernetes' own OpenAPI file, crds/ from src/api, and
-//! tests/COVERAGE.md and docs/connections.md from the tests, the page of measurements from their JSON files,
+//! tests/COVERAGE.md, docs/connections.md and docs/works-with.md from the tests, the page of measurements from their JSON files,
 //! the charts' pages from their values, and what other tools are told from integrations/.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command};
@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Comma
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::{charts, connections, coverage, integrations, measurements, modules};
+use crate::{charts, connections, coverage, integrations, measurements, modules, works_with};
 
 /// The Kubernetes version whose pod template the CRD knows. Newer than k8s-openapi on purpose: the
 /// template is carried as JSON, and what the CRD does not know is refused.
@@ -68,6 +68,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         &root.join(measurements::PAGE),
         &measurements::page(root)?,
     )?;
+    settle(args, &root.join(works_with::PAGE), &works_with::page(root)?)?;
     settle(
         args,
         &root.join(integrations::ARGO_CD),

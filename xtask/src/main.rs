@@ -20,8 +20,10 @@ mod process;
 mod simulate;
 mod stage;
 mod test;
+mod threats;
 mod tools;
 mod transcript;
+mod works_with;
 
 use std::process::ExitCode;
 
