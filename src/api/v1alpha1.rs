@@ -38,7 +38,7 @@ pub use validate::{Invalid, Problem, validate};
     status = "GracefulDeploymentStatus",
     scale(
         spec_replicas_path = ".spec.replicas",
-        status_replicas_path = ".status.replicas",
+        status_replicas_path = ".status.scaledReplicas",
         label_selector_path = ".status.selector"
     ),
     derive = "PartialEq"

@@ -53,6 +53,7 @@ pub(super) fn claiming(observation: &Observation, draft: Draft) -> Plan {
     let message = summary(&status, &draft);
     conditions.set("Ready", Truth::False, Reason::RollingOut, &message);
     conditions.set("Reconciling", Truth::True, Reason::RollingOut, &message);
+    conditions.set("Stalled", Truth::False, Reason::RollingOut, &message);
     status.conditions = conditions.into_list();
     status.drains.clone_from(&draft.drains);
     if let Some(rollout) = &mut status.last_rollout {
@@ -149,6 +150,11 @@ fn count(observation: &Observation, target: &Target, draft: &Draft) -> GracefulD
         .count();
     let wanted = i32::try_from(target.replicas).unwrap_or(i32::MAX);
     let ready = count(observation.active().filter(|pod| pod.is_ready()).count());
+    let draining = observation
+        .active()
+        .filter(|pod| draft.remembers(pod))
+        .count();
+    let staying = observation.active().count().saturating_sub(draining);
     GracefulDeploymentStatus {
         observed_generation: observation.generation,
         ready: Some(format!("{ready}/{wanted}")),
@@ -162,12 +168,7 @@ fn count(observation: &Observation, target: &Target, draft: &Draft) -> GracefulD
         ready_replicas: ready,
         available_replicas: count(available),
         unavailable_replicas: wanted.saturating_sub(count(available)).max(0),
-        draining_replicas: count(
-            observation
-                .active()
-                .filter(|pod| draft.remembers(pod))
-                .count(),
-        ),
+        draining_replicas: count(draining),
         terminating_replicas: count(
             observation
                 .pods
@@ -181,6 +182,7 @@ fn count(observation: &Observation, target: &Target, draft: &Draft) -> GracefulD
                 .filter(|pod| is_updated(&pod.owner) && pod.injected != observation.wanted.injected)
                 .count(),
         ),
+        scaled_replicas: count(staying).min(wanted),
         selector: Some(target.scale_selector.clone()),
         current_revision: observation.previous.current_revision.clone(),
         update_revision: Some(observation.wanted.name.clone()),

@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod chart;
+mod compat;
 mod conformance;
 mod crd;
 mod faults;

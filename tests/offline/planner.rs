@@ -3,4 +3,6 @@
 #![cfg(test)]
 
 mod cases;
+#[path = "../fixtures/merge.rs"]
+mod merge;
 mod rollout;

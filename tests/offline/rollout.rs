@@ -16,5 +16,6 @@ mod pace;
 mod properties;
 mod ranking;
 mod scenarios;
+mod shown;
 mod storms;
 mod world;

@@ -29,6 +29,9 @@ const GENERATED: &str = "cargo xtask generate --check";
 
 const OFFLINE: &str = "cargo test --workspace --no-fail-fast";
 
+/// The libraries of other tools, asked about objects that the operator wrote.
+const COMPAT: &str = "go test -mod=readonly ./...";
+
 /// What is judged is the change, so the usual run tries the same random cases each time; new ones are
 /// for `--full` and for a plain `cargo test`.
 const SAME_CASES: (&str, &str) = ("PROPTEST_RNG_SEED", "1");
@@ -36,7 +39,7 @@ const SAME_CASES: (&str, &str) = ("PROPTEST_RNG_SEED", "1");
 /// Judges the source, runs the offline tests, and ends with a table.
 pub(crate) fn run() -> Result<()> {
     let mut outcomes = source();
-    outcomes.push(offline());
+    outcomes.extend(offline());
     conclude(&outcomes)
 }
 
@@ -59,9 +62,22 @@ pub(crate) fn source() -> Vec<Outcome> {
     ]
 }
 
-/// Runs the tests that need no cluster: those beside the code, of tests/offline and of xtask.
-pub(crate) fn offline() -> Outcome {
-    Outcome::of("offline", OFFLINE, || sh(OFFLINE, &[SAME_CASES]))
+/// Runs the tests that need no cluster: those beside the code, of tests/offline and of xtask, and those of
+/// tests/compat, which are in Go.
+pub(crate) fn offline() -> Vec<Outcome> {
+    let again = format!("(cd tests/compat && {COMPAT})");
+    vec![
+        Outcome::of("offline", OFFLINE, || sh(OFFLINE, &[SAME_CASES])),
+        Outcome::of("compat", &again, compat),
+    ]
+}
+
+fn compat() -> Result<()> {
+    let mut words = COMPAT.split_whitespace();
+    let mut go = in_root(words.next().unwrap_or_default())?;
+    go.args(words).env("CGO_ENABLED", "0").env("GOWORK", "off");
+    go.current_dir(folders::workspace()?.join("tests/compat"));
+    transcript::run(&mut go, COMPAT)
 }
 
 fn deny() -> Result<()> {

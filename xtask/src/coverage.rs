@@ -1,7 +1,7 @@
 //! tests/COVERAGE.md: which test holds which behaviour, fault or threat, written from tests/rows.txt and
 //! the doc comments of the tests. A row without a test has a reason; a test names only rows that are.
 
-mod source;
+pub(crate) mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,14 +1,14 @@
 //! `cargo xtask generate`: writes what is derived from other files, so that nobody edits it by hand:
 //! the pod template's structure from Kubernetes' own OpenAPI file, crds/ from src/api, and
-//! tests/COVERAGE.md and docs/connections.md from the tests, the page of measurements from their JSON files, and
-//! the charts' pages from their values.
+//! tests/COVERAGE.md, docs/connections.md and docs/works-with.md from the tests, the page of measurements from their JSON files,
+//! the charts' pages from their values, and what other tools are told from integrations/.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::{charts, connections, coverage, measurements, modules};
+use crate::{charts, connections, coverage, integrations, measurements, modules, works_with};
 
 /// The Kubernetes version whose pod template the CRD knows. Newer than k8s-openapi on purpose: the
 /// template is carried as JSON, and what the CRD does not know is refused.
@@ -67,6 +67,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         args,
         &root.join(measurements::PAGE),
         &measurements::page(root)?,
+    )?;
+    settle(args, &root.join(works_with::PAGE), &works_with::page(root)?)?;
+    settle(
+        args,
+        &root.join(integrations::ARGO_CD),
+        &integrations::argo_cd(root)?,
+    )?;
+    let swagger = modules::folder(KUBERNETES)?.join(integrations::SWAGGER);
+    let swagger = fs::read(&swagger).with_context(|| format!("read {}", swagger.display()))?;
+    let swagger =
+        serde_json::from_slice(&swagger).context("parse the OpenAPI file of version 2")?;
+    settle(
+        args,
+        &root.join(integrations::KUSTOMIZE),
+        &integrations::kustomize(&swagger)?,
     )?;
     for (path, page) in charts::pages(root)? {
         settle(args, &path, &page)?;

@@ -12,6 +12,7 @@ mod example;
 mod folders;
 mod generate;
 mod image;
+mod integrations;
 mod load;
 mod measurements;
 mod modules;
@@ -19,8 +20,10 @@ mod process;
 mod simulate;
 mod stage;
 mod test;
+mod threats;
 mod tools;
 mod transcript;
+mod works_with;
 
 use std::process::ExitCode;
 

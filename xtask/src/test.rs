@@ -121,7 +121,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         }
         match stage {
             Stage::Check => outcomes.extend(check::source()),
-            Stage::Offline => outcomes.push(check::offline()),
+            Stage::Offline => outcomes.extend(check::offline()),
             Stage::Fuzz => outcomes.push(full::fuzz()),
             Stage::Simulation => outcomes.push(full::simulation()),
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),

@@ -192,7 +192,7 @@ impl Set {
 }
 
 /// The version that a go.mod requires of a module.
-fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
+pub(crate) fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
     go_mod.lines().find_map(|line| {
         let mut words = line
             .trim()

@@ -10,7 +10,8 @@ async fn scale_subresource_sets_replicas_and_tells_the_selector() {
     let namespace = Namespace::new("scale").await;
     let paused = specs::good_but(&json!({"paused": true}));
     namespace.create(&paused).await.unwrap();
-    let status = json!({"replicas": 2, "selector": "app=chat,!graceful.dev/draining"});
+    let status =
+        json!({"replicas": 5, "scaledReplicas": 2, "selector": "app=chat,!graceful.dev/draining"});
     namespace.patch_status(&status).await;
     namespace.kubectl(&["scale", "gd/chat", "--replicas=3"]);
     let scale = namespace.api().get_scale("chat").await.unwrap();

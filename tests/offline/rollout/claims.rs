@@ -1,7 +1,7 @@
 //! ReplicaSets that change hands, and what becomes of their pods: decided one plan at a time.
 
 use graceful::api::v1alpha1::DrainWay;
-use graceful::rollout::{Action, Agent, Hold, ObjectRef, Observation, Pod, plan};
+use graceful::rollout::{Action, Agent, Hold, Invalid, ObjectRef, Observation, Pod, plan};
 
 use super::fixtures::{PodSentence, at, drain, observation, pod, revision, target};
 
@@ -42,6 +42,26 @@ fn nothing_is_made_before_a_matching_replica_set_is_adopted() {
     let replica_set = "chat-5d4f".into();
     assert_eq!(plan.holds, [Hold::Claiming { replica_set }]);
     assert_eq!(plan.status.expect("a status").observed_generation, 0);
+}
+
+/// Tools that wait for an object take the first of two conditions that contradict each other.
+#[test]
+fn object_is_not_stalled_while_replica_sets_change_hands() {
+    let mut seen = observation(target(), at(100));
+    seen.target = Err(Invalid(vec!["no".into()]));
+    seen.previous = plan(&seen).status.expect("a status");
+    seen.target = Ok(target());
+    seen.claims.adopt = vec![named("chat-5d4f")];
+    let status = plan(&seen).status.expect("a status");
+    let is = |kind: &str| {
+        let mut all = status.conditions.iter();
+        all.find(|one| one.type_ == kind)
+            .map(|one| one.status.as_str())
+    };
+    assert_eq!(
+        (is("Reconciling"), is("Stalled")),
+        (Some("True"), Some("False"))
+    );
 }
 
 /// B06: pods without agent count as any other.

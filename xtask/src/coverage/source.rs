@@ -1,5 +1,5 @@
-//! The tests of the source with the rows that their doc comments name. It reads text as rustfmt writes it;
-//! the compiler judges the rest.
+//! The tests of the source, with the rows that their doc comments name. It reads text as rustfmt and gofmt
+//! write it; the compilers judge the rest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,28 @@ use anyhow::{Context, Result, bail};
 /// Where tests are, and what a path in them begins with.
 const FOLDERS: [(&str, &str); 3] = [("src", "graceful"), ("tests", ""), ("xtask/src", "xtask")];
 
+/// Where the tests in Go are.
+const GO: &str = "tests/compat";
+
+/// This file: in its tests stand texts that look like tests.
+const OWN: &str = "coverage/source.rs";
+
 /// A test, and the rows that its doc comment names.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Test {
-    pub(super) path: String,
-    pub(super) rows: Vec<String>,
+pub(crate) struct Test {
+    pub(crate) path: String,
+    pub(crate) rows: Vec<String>,
 }
 
-/// All tests below the root that name rows.
-pub(super) fn tests(root: &Path) -> Result<Vec<Test>> {
-    let mut found = Vec::new();
+/// All tests below the root.
+pub(crate) fn tests(root: &Path) -> Result<Vec<Test>> {
+    let mut found = in_go(&root.join(GO))?;
     for (folder, prefix) in FOLDERS {
         let folder = root.join(folder);
-        for file in files(&folder)? {
+        for file in files(&folder, "rs")? {
+            if file.ends_with(OWN) {
+                continue;
+            }
             let text =
                 fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
             let below = file
@@ -33,13 +42,30 @@ pub(super) fn tests(root: &Path) -> Result<Vec<Test>> {
     Ok(found)
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Tests in Go, which name no rows.
+fn in_go(folder: &Path) -> Result<Vec<Test>> {
+    let mut found = Vec::new();
+    for file in files(folder, "go")? {
+        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        let names = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("func ")?.split_once("(t *testing.T)"))
+            .filter(|(name, _)| name.starts_with("Test"));
+        found.extend(names.map(|(name, _)| Test {
+            path: format!("compat::{name}"),
+            rows: Vec::new(),
+        }));
+    }
+    Ok(found)
+}
+
+fn files(folder: &Path, kind: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() {
-            found.extend(files(&path)?);
-        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.extend(files(&path, kind)?);
+        } else if path.extension().is_some_and(|end| end == kind) {
             found.push(path);
         }
     }
@@ -90,16 +116,17 @@ fn in_file(text: &str, module: &str) -> Result<Vec<Test>> {
                 inner.push((indent.to_owned(), name.to_owned()));
             } else if code == "}" && inner.last().is_some_and(|(at, _)| at == indent) {
                 inner.pop();
-            } else if let Some(name) = function(code).filter(|_| !above.rows.is_empty()) {
+            } else if let Some(name) = function(code) {
                 let mut path = module.to_owned();
                 for (_, name) in &inner {
                     path = format!("{path}::{name}");
                 }
                 if !above.is_test {
-                    let Some(arm) = arm(text, name) else {
-                        bail!("{path}::{name} names rows and is no test");
-                    };
-                    path = format!("{path}::{arm}");
+                    match arm(text, name) {
+                        Some(arm) => path = format!("{path}::{arm}"),
+                        None if above.rows.is_empty() => continue,
+                        None => bail!("{path}::{name} names rows and is no test"),
+                    }
                 }
                 let path = format!("{path}::{name}");
                 found.push(Test {
@@ -205,6 +232,8 @@ mod tests {
         };
         let expected = [
             named("one", &["B16", "R02", "T6", "B03"]),
+            named("unnamed", &[]),
+            named("none", &[]),
             named("tests::inner::two", &["T12"]),
             named("tests::three", &["R40"]),
         ];

@@ -17,7 +17,7 @@ pub(super) struct View {
 }
 
 impl World {
-    pub(super) fn see(&mut self) -> Observation {
+    pub(in crate::rollout) fn see(&mut self) -> Observation {
         let mut seen = observation(self.target.clone(), self.time());
         seen.entropy = self.chance();
         seen.generation = self.generation;

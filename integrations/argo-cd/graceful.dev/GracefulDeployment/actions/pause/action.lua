@@ -1,0 +1,3 @@
+-- Drains under way end; no further pod leaves for the rollout.
+obj.spec.paused = true
+return obj
