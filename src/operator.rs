@@ -48,6 +48,7 @@ use self::error::in_words;
 pub use self::host::Host;
 use self::lease::{Candidate, Leadership};
 use self::metrics::Metrics;
+pub use self::metrics::{HOLDS, sample as sample_of_metrics};
 use self::reconcile::{Agent, Context, after_error, reconcile};
 use self::strays::Found;
 use self::watch::Sync;
@@ -198,6 +199,7 @@ async fn operate(run: Run) -> Result<(), Fatal> {
         }
     }
     metrics.leads();
+    metrics.tell_of(caches.objects.clone());
     let leadership = candidate
         .as_ref()
         .map(|candidate| candidate.leadership.clone());
@@ -308,7 +310,9 @@ async fn control(
             Ok(_) | Err(ControllerError::ReconcilerFailed(..)) => {}
             Err(ControllerError::ObjectNotFound(object)) => {
                 debug!(%object, "object is gone");
-                context.memory.forget(&object.into_kind_unchecked(()));
+                let object = object.into_kind_unchecked(());
+                context.memory.forget(&object);
+                context.metrics.forget(&object);
             }
             Err(other) => error!(error = in_words(&other), "the controller failed"),
         }

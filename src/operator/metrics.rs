@@ -1,13 +1,27 @@
 //! What the operator counts about itself, for Prometheus.
 
+mod holds;
+mod process;
+mod sample;
+mod standing;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
+use kube::runtime::reflector::{ObjectRef, Store};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use self::process::Process;
+pub use self::sample::sample;
+use self::standing::Standing;
+use super::caches::Guarded;
+use crate::rollout::Hold;
 
 /// Seconds: a reconcile without calls takes a millisecond, each call five to fifty.
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -23,6 +37,7 @@ pub(super) struct Metrics {
     waits: Counter,
     expiries: Counter,
     leader: Gauge,
+    standing: Standing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,8 +58,12 @@ struct Ended {
 
 impl Metrics {
     pub(super) fn new() -> Self {
+        let mut registry = Registry::default();
+        let standing = Standing::registered(registry.sub_registry_with_prefix("graceful"));
+        Process::register(registry.sub_registry_with_prefix("process"));
         let metrics = Self {
-            registry: Registry::with_prefix("graceful_operator"),
+            registry,
+            standing,
             reconciles: Histogram::new(BUCKETS),
             errors: Family::default(),
             calls: Family::default(),
@@ -57,7 +76,7 @@ impl Metrics {
     }
 
     fn registered(mut self) -> Self {
-        let registry = &mut self.registry;
+        let registry = self.registry.sub_registry_with_prefix("graceful_operator");
         registry.register(
             "reconcile_seconds",
             "Time of one reconcile, its calls included",
@@ -94,6 +113,21 @@ impl Metrics {
             self.leader.clone(),
         );
         self
+    }
+
+    /// From now on these objects are told of; before, and in an operator that stands by, none is.
+    pub(super) fn tell_of(&self, objects: Store<Guarded>) {
+        self.standing.begin(objects);
+    }
+
+    /// What holds the object, as its last look found it.
+    pub(super) fn held(&self, object: &ObjectRef<Guarded>, holds: &[Hold]) {
+        self.standing.held(object, holds);
+    }
+
+    /// The object is gone, and nothing is told of it any more.
+    pub(super) fn forget(&self, object: &ObjectRef<Guarded>) {
+        self.standing.forget(object);
     }
 
     pub(super) fn reconciled(&self, took: Duration) {
@@ -134,8 +168,11 @@ impl Metrics {
     }
 }
 
+/// Every hold by its name in `graceful_held`, with what it says.
+pub const HOLDS: &[(&str, &str)] = &holds::CAUSES;
+
 #[cfg(test)]
-mod tests {
+mod what_is_counted {
     use super::*;
 
     /// B43.

@@ -127,6 +127,7 @@ async fn four_steps(
         now: observation.now,
     };
     let (mut plan, again) = settle(&actor, &mut observation, recalled, (key, context)).await?;
+    context.metrics.held(key, &plan.holds);
     repeat(&mut plan, objects, &observation.previous, observation.now);
     let acts = actor.act(&plan.actions).await;
     let is_taken = acts.foreign.is_some();
@@ -141,8 +142,7 @@ async fn four_steps(
     if let Some(error) = acts.errors.into_iter().next() {
         return Err(error);
     }
-    let again = [again, is_taken.then_some(SOON)];
-    let again = again.into_iter().flatten();
+    let again = [again, is_taken.then_some(SOON)].into_iter().flatten();
     context.memory.of(key, |notes| notes.failures = 0);
     Ok(Requeue::requeue(next_look(&plan, recalled.now, again)))
 }
