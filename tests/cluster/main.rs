@@ -5,6 +5,7 @@ mod behaviour;
 mod chart;
 mod conformance;
 mod crd;
+mod docs;
 mod faults;
 #[path = "../fixtures/merge.rs"]
 mod merge;
