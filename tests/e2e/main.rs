@@ -30,4 +30,5 @@ mod role;
 mod rollout;
 mod soak;
 mod watched;
+mod work;
 mod writes;
