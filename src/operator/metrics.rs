@@ -1,5 +1,7 @@
 //! What the operator counts about itself, for Prometheus.
 
+mod ends;
+
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,6 +10,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use self::ends::Ends;
+use super::caches::Guarded;
+use crate::rollout::Counted;
+use kube::runtime::reflector::ObjectRef;
 
 /// Seconds: a reconcile without calls takes a millisecond, each call five to fifty.
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -23,6 +30,7 @@ pub(super) struct Metrics {
     waits: Counter,
     expiries: Counter,
     leader: Gauge,
+    ends: Ends,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,8 +51,11 @@ struct Ended {
 
 impl Metrics {
     pub(super) fn new() -> Self {
+        let mut registry = Registry::default();
+        let ends = Ends::registered(registry.sub_registry_with_prefix("graceful"));
         let metrics = Self {
-            registry: Registry::with_prefix("graceful_operator"),
+            registry,
+            ends,
             reconciles: Histogram::new(BUCKETS),
             errors: Family::default(),
             calls: Family::default(),
@@ -57,7 +68,7 @@ impl Metrics {
     }
 
     fn registered(mut self) -> Self {
-        let registry = &mut self.registry;
+        let registry = self.registry.sub_registry_with_prefix("graceful_operator");
         registry.register(
             "reconcile_seconds",
             "Time of one reconcile, its calls included",
@@ -111,6 +122,26 @@ impl Metrics {
 
     pub(super) fn drain_ended(&self, outcome: String) {
         self.drains.get_or_create(&Ended { outcome }).inc();
+    }
+
+    /// An object is looked at: its series of pods that ended are shown from now on.
+    pub(super) fn sees(&self, object: &ObjectRef<Guarded>) {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        self.ends.begin(namespace, &object.name);
+    }
+
+    /// The ends of these pods of an object are on record.
+    pub(super) fn ended(&self, object: &ObjectRef<Guarded>, counted: &[Counted]) {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        for one in counted {
+            self.ends.count(namespace, &object.name, one);
+        }
+    }
+
+    /// Drops the series of an object that is gone.
+    pub(super) fn forget(&self, object: &ObjectRef<Guarded>) {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        self.ends.forget(namespace, &object.name);
     }
 
     pub(super) fn leads(&self) {
