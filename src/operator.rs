@@ -9,6 +9,7 @@ mod check;
 mod clock;
 mod collect;
 mod echo;
+mod endings;
 mod error;
 mod guard;
 mod host;
@@ -160,6 +161,9 @@ async fn operate(run: Run) -> Result<(), Fatal> {
         address: run.http_address,
         source,
     })?;
+    if let Ok(address) = listener.local_addr() {
+        info!(%address, "answers probes and scrapes");
+    }
     sync.wait("API server", format!("no answer from {address} yet"));
     tokio::spawn(server::serve(listener, metrics.clone(), sync.clone()));
     let version = tokio::select! {
@@ -192,6 +196,8 @@ async fn operate(run: Run) -> Result<(), Fatal> {
             () = stand_by(&mut changes) => {}
             () = &mut stop => return Ok(()),
         }
+        // What ended until now the other one has counted.
+        caches.endings.clear();
         // Whatever changed meanwhile: the caches have it.
         for object in caches.objects.state() {
             // The receiver is here.
@@ -312,6 +318,7 @@ async fn control(
                 debug!(%object, "object is gone");
                 let object = object.into_kind_unchecked(());
                 context.memory.forget(&object);
+                context.caches.endings.forget(&object);
                 context.metrics.forget(&object);
             }
             Err(other) => error!(error = in_words(&other), "the controller failed"),

@@ -1,5 +1,6 @@
 //! What the operator counts about itself, for Prometheus.
 
+mod ends;
 mod holds;
 mod process;
 mod sample;
@@ -17,11 +18,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use self::ends::Ends;
 use self::process::Process;
 pub use self::sample::sample;
 use self::standing::Standing;
 use super::caches::Guarded;
-use crate::rollout::Hold;
+use crate::rollout::{Counted, Hold};
 
 /// Seconds: a reconcile without calls takes a millisecond, each call five to fifty.
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -37,6 +39,7 @@ pub(super) struct Metrics {
     waits: Counter,
     expiries: Counter,
     leader: Gauge,
+    ends: Ends,
     standing: Standing,
 }
 
@@ -59,10 +62,12 @@ struct Ended {
 impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::default();
+        let ends = Ends::registered(registry.sub_registry_with_prefix("graceful"));
         let standing = Standing::registered(registry.sub_registry_with_prefix("graceful"));
         Process::register(registry.sub_registry_with_prefix("process"));
         let metrics = Self {
             registry,
+            ends,
             standing,
             reconciles: Histogram::new(BUCKETS),
             errors: Family::default(),
@@ -125,11 +130,6 @@ impl Metrics {
         self.standing.held(object, holds);
     }
 
-    /// The object is gone, and nothing is told of it any more.
-    pub(super) fn forget(&self, object: &ObjectRef<Guarded>) {
-        self.standing.forget(object);
-    }
-
     pub(super) fn reconciled(&self, took: Duration) {
         self.reconciles.observe(took.as_secs_f64());
     }
@@ -145,6 +145,27 @@ impl Metrics {
 
     pub(super) fn drain_ended(&self, outcome: String) {
         self.drains.get_or_create(&Ended { outcome }).inc();
+    }
+
+    /// An object is looked at: its series of pods that ended are shown from now on.
+    pub(super) fn sees(&self, object: &ObjectRef<Guarded>) {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        self.ends.begin(namespace, &object.name);
+    }
+
+    /// The ends of these pods of an object are on record.
+    pub(super) fn ended(&self, object: &ObjectRef<Guarded>, counted: &[Counted]) {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        for one in counted {
+            self.ends.count(namespace, &object.name, one);
+        }
+    }
+
+    /// Drops the series of an object that is gone.
+    pub(super) fn forget(&self, object: &ObjectRef<Guarded>) {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        self.ends.forget(namespace, &object.name);
+        self.standing.forget(object);
     }
 
     pub(super) fn leads(&self) {

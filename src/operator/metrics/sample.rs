@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Metrics;
 use crate::operator::caches::Guarded;
-use crate::rollout::Hold;
+use crate::rollout::{Counted, Hold};
 
 /// What `/metrics` of an operator says that has done each thing once.
 #[must_use]
@@ -21,9 +21,19 @@ pub fn sample() -> String {
     let (store, mut writer) = reflector::store();
     metrics.tell_of(store);
     let chat = object("chat");
-    metrics.held(&ObjectRef::from_obj(&chat), &[Hold::Paused]);
+    let reference = ObjectRef::from_obj(&chat);
+    metrics.held(&reference, &[Hold::Paused]);
+    metrics.ended(&reference, &[ended()]);
     writer.apply_watcher_event(&Event::Apply(chat));
     metrics.text()
+}
+
+/// A pod that was drained.
+pub(super) fn ended() -> Counted {
+    Counted {
+        drain: Some((12_300, "connections".into())),
+        ..Counted::default()
+    }
 }
 
 /// An object in the midst of a rollout.

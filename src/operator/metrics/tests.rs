@@ -4,7 +4,7 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::Event;
 
 use super::Metrics;
-use super::sample::{object, sample};
+use super::sample::{ended, object, sample};
 use crate::rollout::Hold;
 
 fn series(metrics: &Metrics) -> usize {
@@ -49,7 +49,10 @@ fn a_thousand_objects_leave_no_series_behind() {
     let base = series(&metrics);
     for number in 0..1000 {
         let object = object(&format!("chat-{number}"));
-        metrics.held(&ObjectRef::from_obj(&object), &[Hold::Paused]);
+        let reference = ObjectRef::from_obj(&object);
+        metrics.held(&reference, &[Hold::Paused]);
+        metrics.sees(&reference);
+        metrics.ended(&reference, &[ended()]);
         writer.apply_watcher_event(&Event::Apply(object));
     }
     assert!(series(&metrics) >= base + 10_000);

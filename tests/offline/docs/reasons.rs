@@ -4,6 +4,7 @@
 use graceful::api::reason::Reason;
 
 /// Where a reason is met, and what to do.
+#[expect(clippy::too_many_lines, reason = "a line for each reason")]
 pub(super) fn advice(reason: Reason) -> (&'static str, &'static str) {
     const CONDITION: &str = "condition";
     const NORMAL: &str = "Event, Normal";
@@ -34,6 +35,22 @@ pub(super) fn advice(reason: Reason) -> (&'static str, &'static str) {
         Reason::InvalidSpec => (
             "condition; Event, Warning",
             "Correct the fields that the message names.",
+        ),
+        Reason::PodKilled => (
+            WARNING,
+            "See why the app did not exit in shutdown.timeoutSeconds, or raise it; or give it more memory.",
+        ),
+        Reason::PodFailed => (
+            WARNING,
+            "Read the log of such a pod's end: its exit code should be 0.",
+        ),
+        Reason::PoolLeftOpen => (
+            WARNING,
+            "Close pools at the app's end, after the requests that use them.",
+        ),
+        Reason::AdviceChanged => (
+            "Event, Warning where a timeout is too short",
+            "Take the advice where it suits you: the message has the numbers.",
         ),
         Reason::DrainStarted
         | Reason::Drained

@@ -90,7 +90,7 @@ const ROLLOUTS: &[Panel] = &[
     },
     Panel {
         title: "Forced kills",
-        says: "Containers that were killed because they did not exit within their grace period, in the time shown.",
+        says: "Pods of which a container was ended by SIGKILL, because it was not done in its grace period or out of memory, in the time shown.",
         form: Form::Alarm,
         unit: "short",
         draws: &[(
@@ -100,7 +100,7 @@ const ROLLOUTS: &[Panel] = &[
     },
     Panel {
         title: "Pools left open",
-        says: "Pods that exited with connections of their own still open, to a database or a queue, in the time shown.",
+        says: "Pools of connections to others (a database, a queue) that pods left open at their end, in the time shown.",
         form: Form::Alarm,
         unit: "short",
         draws: &[(
