@@ -5,6 +5,7 @@ mod adoption;
 mod availability;
 mod bounds;
 mod drains;
+mod ends;
 mod failing;
 mod history;
 mod iterative;

@@ -29,5 +29,6 @@ mod revisions;
 mod role;
 mod rollout;
 mod soak;
+mod watched;
 mod work;
 mod writes;

@@ -160,7 +160,7 @@ fn pods_run_where_pods_are_restricted() {
 #[test]
 fn monitors_are_what_the_prometheus_operator_knows() {
     let folder = std::env::var("PROMETHEUS_OPERATOR").expect("run cargo xtask test cluster");
-    let crds = ["servicemonitors", "podmonitors"];
+    let crds = ["servicemonitors", "podmonitors", "prometheusrules"];
     for crd in crds {
         let file =
             format!("{folder}/example/prometheus-operator-crd/monitoring.coreos.com_{crd}.yaml");
@@ -171,9 +171,11 @@ fn monitors_are_what_the_prometheus_operator_knows() {
     let mut objects = template(&[
         "metrics.serviceMonitor.enabled=true",
         "metrics.podMonitor.enabled=true",
+        "metrics.agentMonitor.enabled=true",
+        "metrics.prometheusRule.enabled=true",
     ]);
     objects.retain(|object| object["apiVersion"] == "monitoring.coreos.com/v1");
-    assert_eq!(objects.len(), crds.len());
+    assert_eq!(objects.len(), 4);
     for object in &mut objects {
         object["metadata"]["namespace"] = json!("default");
     }
