@@ -293,6 +293,7 @@ impl Agent {
         if !active.is_withdrawn() && (told || self.memory.is_told(&active.mark.epoch)) {
             active.withdraw(&self.clock);
         }
+        active.announce(self.clock.now());
         active.ask(self.clock.now());
         let verdict = (active.next_look() <= self.clock.now()).then(|| self.look());
         self.keep();

@@ -10,6 +10,7 @@ mod failing;
 mod history;
 mod iterative;
 mod object;
+mod overdue;
 mod ownership;
 mod paused;
 mod recreate;

@@ -29,4 +29,5 @@ mod revisions;
 mod role;
 mod rollout;
 mod soak;
+mod work;
 mod writes;

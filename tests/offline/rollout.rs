@@ -8,6 +8,7 @@ mod decisions;
 mod faults;
 mod fixtures;
 mod generators;
+mod given_up;
 mod judge;
 mod ledger;
 mod overdue;

@@ -1,5 +1,5 @@
-//! The programs that a cluster takes from the machine rather than building them, and the Debian
-//! packages that hold them. Installs what is missing where it may, says what is missing where not.
+//! The programs that a cluster and the e2e tests take from the machine rather than building them, and the
+//! Debian packages that hold them. Installs what is missing where it may, says what is missing where not.
 
 use std::process::Command;
 
@@ -19,9 +19,21 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
 ];
 
-/// Makes sure that every program is there.
+/// What the e2e tests' own workloads work with.
+const SERVERS: &[(&str, &str)] = &[("redis-server", "redis-server")];
+
+/// Makes sure that every program of a cluster is there.
 pub(crate) fn install(progress: Progress) -> Result<()> {
-    let missing = missing(|program| process::find(program).is_some());
+    install_all(PROGRAMS, progress)
+}
+
+/// Makes sure that every server of the e2e tests is there.
+pub(crate) fn install_servers(progress: Progress) -> Result<()> {
+    install_all(SERVERS, progress)
+}
+
+fn install_all(programs: &[(&str, &'static str)], progress: Progress) -> Result<()> {
+    let missing = missing(programs, |program| process::find(program).is_some());
     if missing.is_empty() {
         return Ok(());
     }
@@ -43,13 +55,18 @@ fn apt_install(packages: &[&str]) -> Result<()> {
         Command::new("apt-get")
             .args(["install", "--yes", "--no-install-recommends"])
             .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // A package's own service is not wanted: in the single-user runlevel none is started.
+            .env("RUNLEVEL", "1"),
     )?;
     Ok(())
 }
 
-fn missing(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let mut packages: Vec<_> = PROGRAMS
+fn missing(
+    programs: &[(&str, &'static str)],
+    is_there: impl Fn(&str) -> bool,
+) -> Vec<&'static str> {
+    let mut packages: Vec<_> = programs
         .iter()
         .filter(|(program, _)| !is_there(program))
         .map(|(_, package)| *package)
@@ -65,9 +82,10 @@ mod tests {
     #[test]
     fn package_of_each_missing_program_is_named_once() {
         assert_eq!(
-            missing(|program| !["nft", "unshare", "nsenter"].contains(&program)),
+            missing(PROGRAMS, |program| !["nft", "unshare", "nsenter"]
+                .contains(&program)),
             ["nftables", "util-linux"]
         );
-        assert!(missing(|_| true).is_empty());
+        assert!(missing(PROGRAMS, |_| true).is_empty());
     }
 }
