@@ -31,9 +31,9 @@ use crate::api::v1alpha1::Drain;
 /// (`Terminate`), AMQP (`close`). One that listens elsewhere is not recognised.
 const SAY_GOODBYE: [u16; 3] = [3306, 5432, 5672];
 
-/// For so long nothing must have been sent on a connection that ended without a goodbye. Longer than an
-/// answer takes that the application did not wait for; a goodbye is sent milliseconds before the end.
-const SILENCE: u32 = 1000;
+/// For so many milliseconds nothing must have been sent on a connection that ended without a goodbye, which
+/// is said a round trip before. Longer, and a pool whose connection a probe uses each second is not seen.
+const SILENCE: u32 = 500;
 
 /// What was closed in this time before the agent was told to end, ended with the application: the kubelet
 /// notices the end of a container within milliseconds, on a busy node within a second.

@@ -34,7 +34,7 @@ pub struct Exit {
     #[serde(default)]
     pub pools: u32,
     /// To how many of these, of a protocol whose every client says goodbye, one was closed without a word:
-    /// nothing had been sent on it for a second.
+    /// nothing had been sent on it for half a second.
     #[serde(default)]
     pub silent: u32,
 }

@@ -21,6 +21,7 @@ mod watcher;
 
 mod bench;
 mod bounds;
+mod ends;
 mod examples;
 mod exits;
 mod input;

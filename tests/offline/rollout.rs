@@ -5,6 +5,7 @@ mod claims;
 mod confirmations;
 mod contract;
 mod decisions;
+mod ends;
 mod faults;
 mod fixtures;
 mod generators;

@@ -207,7 +207,7 @@ pub struct RolloutRecord {
     pub forced_kills: i32,
     /// Pools of connections to others, one for each address and port, that a pod left open: all that were
     /// open when it was killed; else only those of PostgreSQL (5432), MySQL (3306) and AMQP (5672) on which
-    /// nothing had been said for a second when the application ended, not even goodbye. Whether others were
+    /// nothing had been said for half a second when the application ended, not even goodbye. Whether others were
     /// closed in order cannot be told, and they are not counted.
     #[serde(default)]
     pub pools_left_open: i32,

@@ -36,7 +36,7 @@ fn killed() -> Manner {
     Manner {
         code: 137,
         said: Exit {
-            shutdown: Some(30_000),
+            shutdown: Some(1_200),
             busy: 3,
             open: 5,
             pools: 2,
@@ -88,7 +88,7 @@ async fn the_end_of_every_pod_is_on_record(world: World<Graceful>) {
     assert_eq!(record(&now, "connectionsCut"), 3 + 1);
     assert_eq!(record(&now, "unseen"), 0);
     let measured = now.object.as_ref().unwrap()["status"]["measured"].clone();
-    assert_eq!(measured["shutdowns"], json!([-30]));
+    assert_eq!(measured["shutdowns"], json!([-2]));
     until_told(&world, "PodKilled", &pods[0]).await;
     until_told(&world, "DrainTimedOut", &pods[1]).await;
     let labels = format!("{{namespace=\"{}\",name=\"web\"}}", world.namespace);
@@ -154,6 +154,8 @@ async fn an_end_that_nobody_saw_is_counted_as_unseen(mut world: World<Graceful>)
         .until("its end is counted", |now| record(now, "unseen") == 1)
         .await;
     assert_eq!(record(&now, "ended"), 0);
+    // Its ReplicaSet has made another one of the old revision.
+    world.order("web:1", Manner::default());
     world.complete().await;
     assert_eq!(serving(&world.trail.now()), 1);
     let left = world.api::<Pod>().list(&ListParams::default()).await;
