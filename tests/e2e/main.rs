@@ -26,6 +26,7 @@ mod examples;
 mod exits;
 mod input;
 mod operator;
+mod operators;
 mod revisions;
 mod role;
 mod rollout;

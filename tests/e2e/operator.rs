@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
-use crate::cluster::{OPERATORS, Operator, Verdict, World, is_ready, names, test_under_load};
+use crate::cluster::{Verdict, World, is_ready, names, test_under_load};
 use crate::figure::{assert_at_most, slack};
 use crate::load::{Clients, Load};
+use crate::operators::{OPERATORS, Operator};
 
 const SOON: Duration = Duration::from_secs(180);
 

@@ -11,8 +11,9 @@ use serde_json::json;
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
-use crate::cluster::{OPERATORS, Operator, World, test_alone};
+use crate::cluster::{World, test_alone};
 use crate::figure::{assert_at_most, count, median, show};
+use crate::operators::{OPERATORS, Operator};
 use crate::process::resident_kib;
 
 const LENGTH: Duration = Duration::from_mins(15);
