@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::stage::{Outcome, conclude, in_root, sh};
-use crate::{folders, transcript};
+use crate::{folders, tools, transcript};
 
 /// The one version that is used: another may judge the same dependencies differently.
 const CARGO_DENY: &str = "0.20.2";
@@ -59,6 +59,7 @@ pub(crate) fn source() -> Vec<Outcome> {
             || sh(DOCS, &[("RUSTDOCFLAGS", RUSTDOCFLAGS)]),
         ),
         plain("generated", GENERATED),
+        Outcome::of("workflows", "actionlint", workflows),
     ]
 }
 
@@ -85,6 +86,13 @@ fn deny() -> Result<()> {
     let mut command = in_root(&program.to_string_lossy())?;
     command.args(DENY.split_whitespace());
     transcript::run(&mut command, "cargo-deny")
+}
+
+/// Scripts in workflows are left to those who read them: what judges shell may or may not be installed.
+fn workflows() -> Result<()> {
+    let mut command = in_root(&tools::actionlint()?.to_string_lossy())?;
+    command.args(["-shellcheck=", "-pyflakes="]);
+    transcript::run(&mut command, "actionlint")
 }
 
 /// A program of cargo's in the user's cache, where it is built once (two minutes). Unoptimised: it
