@@ -29,8 +29,9 @@ const GENERATED: &str = "cargo xtask generate --check";
 
 const OFFLINE: &str = "cargo test --workspace --no-fail-fast";
 
-/// The libraries of other tools, asked about objects that the operator wrote.
-const COMPAT: &str = "go test -mod=readonly ./...";
+/// The libraries of other tools, asked about objects that the operator wrote. Built as the clusters' programs are, so
+/// that what helm was built of is not built again.
+const COMPAT: &str = "go test -mod=readonly -trimpath ./...";
 
 /// What is judged is the change, so the usual run tries the same random cases each time; new ones are
 /// for `--full` and for a plain `cargo test`.
