@@ -15,6 +15,7 @@ pub mod announce;
 pub mod ask;
 pub mod clock;
 pub mod confirm;
+pub mod departure;
 pub mod drain;
 pub mod exposition;
 pub mod hook;
@@ -31,6 +32,7 @@ pub mod sockets;
 pub mod tls;
 pub mod trouble;
 pub mod view;
+pub mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 //! containers and ports. The operator and the agent meet nowhere else.
 
 pub mod crd;
+pub mod farewell;
 pub mod injected;
 pub mod reason;
 pub mod receipt;

@@ -1,6 +1,7 @@
 //! API objects in, [`Observation`] out. Every `Option` of the API dies here: what is missing becomes
 //! what it means. Pure, and the only place that meets missing fields; decides nothing.
 
+mod ends;
 mod owners;
 mod pods;
 mod services;
@@ -23,6 +24,7 @@ use crate::api::{
 };
 use crate::rollout::{Invalid, NewRevision, ObjectRef, Observation, Revision};
 
+pub use self::ends::{end, has_ended};
 pub use self::owners::{inherited, matches};
 
 /// The API objects that a decision on one object depends on. More than belongs to it may be passed:
@@ -117,6 +119,7 @@ pub fn observe(
             .collect(),
         revisions,
         claims,
+        ends: Vec::new(),
         previous: object.status.clone().unwrap_or_default(),
     }
 }

@@ -9,6 +9,7 @@ mod check;
 mod clock;
 mod collect;
 mod echo;
+mod endings;
 mod error;
 mod guard;
 mod host;
@@ -48,6 +49,7 @@ use self::error::in_words;
 pub use self::host::Host;
 use self::lease::{Candidate, Leadership};
 use self::metrics::Metrics;
+pub use self::metrics::{HOLDS, sample as sample_of_metrics};
 use self::reconcile::{Agent, Context, after_error, reconcile};
 use self::strays::Found;
 use self::watch::Sync;
@@ -159,6 +161,9 @@ async fn operate(run: Run) -> Result<(), Fatal> {
         address: run.http_address,
         source,
     })?;
+    if let Ok(address) = listener.local_addr() {
+        info!(%address, "answers probes and scrapes");
+    }
     sync.wait("API server", format!("no answer from {address} yet"));
     tokio::spawn(server::serve(listener, metrics.clone(), sync.clone()));
     let version = tokio::select! {
@@ -191,6 +196,8 @@ async fn operate(run: Run) -> Result<(), Fatal> {
             () = stand_by(&mut changes) => {}
             () = &mut stop => return Ok(()),
         }
+        // What ended until now the other one has counted.
+        caches.endings.clear();
         // Whatever changed meanwhile: the caches have it.
         for object in caches.objects.state() {
             // The receiver is here.
@@ -198,6 +205,7 @@ async fn operate(run: Run) -> Result<(), Fatal> {
         }
     }
     metrics.leads();
+    metrics.tell_of(caches.objects.clone());
     let leadership = candidate
         .as_ref()
         .map(|candidate| candidate.leadership.clone());
@@ -308,7 +316,10 @@ async fn control(
             Ok(_) | Err(ControllerError::ReconcilerFailed(..)) => {}
             Err(ControllerError::ObjectNotFound(object)) => {
                 debug!(%object, "object is gone");
-                context.memory.forget(&object.into_kind_unchecked(()));
+                let object = object.into_kind_unchecked(());
+                context.memory.forget(&object);
+                context.caches.endings.forget(&object);
+                context.metrics.forget(&object);
             }
             Err(other) => error!(error = in_words(&other), "the controller failed"),
         }

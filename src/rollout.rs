@@ -6,10 +6,12 @@
 //! same round: the memory is written first and acted on when it is seen, so that a crash between any
 //! two writes is just another observation.
 
+mod advice;
 mod budget;
 mod claim;
 mod conditions;
 mod drain;
+mod end;
 mod give_up;
 mod history;
 mod hold;
@@ -24,6 +26,7 @@ mod target;
 mod victims;
 
 pub use budget::Budget;
+pub use end::{ContainerEnd, Counted, End};
 pub use observation::{
     Agent, Claims, ConditionStatus, Endpoint, NewRevision, Observation, Phase, Pod, Readiness,
     Request, Revision, Service,
@@ -58,6 +61,7 @@ pub fn plan(observation: &Observation) -> Plan {
     let mut budget = Budget::open(observation, target);
     drain::forget_strangers(observation, &mut draft);
     drain::follow(observation, target, &mut draft);
+    end::count(observation, target, &mut draft);
     if claim::claim(observation, &mut draft) {
         return status::claiming(observation, draft);
     }

@@ -12,7 +12,7 @@ import (
 )
 
 // door lets every connection in to the current server. GracefulStop is what sends GOAWAY, and it stops
-// listening as well, while new connections may still come for a second: so the server is replaced.
+// listening as well, while a late connection may still come: so the server is replaced.
 type door struct {
 	conns  chan net.Conn
 	addr   net.Addr
@@ -47,8 +47,7 @@ func (d *door) serve(options ...grpc.ServerOption) *grpc.Server {
 	return server
 }
 
-// brief sends GOAWAY to each connection soon after it came: for a second or two after the notice, routes
-// still lead clients back here.
+// brief sends GOAWAY to each connection soon after it came: a node whose routes lag leads a client back here.
 var brief = grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 2 * time.Second})
 
 // ServeHTTP answers notify: POST when a drain begins, DELETE when it is cancelled. Clients are sent

@@ -46,7 +46,7 @@ func main() {
 	http.HandleFunc("GET /idle", w.idle)
 	go func() { log.Fatal(http.ListenAndServe(":8080", nil)) }()
 
-	hands, _ := strconv.Atoi(env("HANDS", "2"))
+	hands, _ := strconv.Atoi(env("HANDS", "32"))
 	work, abandon := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	for range max(hands, 1) {
@@ -132,11 +132,11 @@ func (w *worker) one(work context.Context) bool {
 	return true
 }
 
-// add pushes jobs of 0.2 to 8 s, ten a second, and exits 1 where one was left behind or done twice.
+// add pushes jobs of 0.2 and 8 s, ten a second, and exits 1 where one was left behind or done twice.
 func add(stop context.Context, store *redis.Client, count int) {
 	for n := range count {
 		millis := 200
-		if n%10 == 0 {
+		if n%2 == 0 {
 			millis = 8000
 		}
 		if err := store.LPush(stop, waiting, fmt.Sprintf("%d %d", n, millis)).Err(); err != nil {
@@ -144,9 +144,12 @@ func add(stop context.Context, store *redis.Client, count int) {
 		}
 		pause(stop, 100*time.Millisecond)
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for store.LLen(stop, done).Val() < int64(count) && time.Now().Before(deadline) {
+	// What was not done for longer than any job takes was left behind.
+	for n, since := int64(0), time.Now(); n < int64(count) && time.Since(since) < 12*time.Second; {
 		pause(stop, 100*time.Millisecond)
+		if all := store.LLen(stop, done).Val(); all > n {
+			n, since = all, time.Now()
+		}
 	}
 	finished := map[string]bool{}
 	all, err := store.LRange(stop, done, 0, -1).Result()

@@ -16,6 +16,11 @@ use crate::api::receipt::{Outcome, Receipt};
 use crate::api::request::DrainRequest;
 use crate::api::v1alpha1::Notify;
 
+/// From the first 503 until the application is told. Routes lead to the pod for another second or two
+/// (the kubelet's status, the EndpointSlice, kube-proxy's next round): a client that is sent away before
+/// that comes straight back.
+const ROUTES: Millis = 2000;
+
 /// One drain of this pod.
 pub struct Active {
     /// What outlives the process of it.
@@ -36,11 +41,11 @@ pub struct Active {
 }
 
 impl Active {
-    /// Begins a drain, or goes on with one after a restart, and tells the application.
+    /// Begins a drain, or goes on with one after a restart.
     #[must_use]
     pub fn new(request: DrainRequest, mark: Mark, host_network: bool, clock: &Clock) -> Self {
         let withdrawn = mark.withdrawn.as_ref();
-        let mut active = Self {
+        Self {
             unsaved: true,
             accepted: 0,
             settings: Settings::new(&request.drain, Way::Readiness, host_network),
@@ -56,9 +61,7 @@ impl Active {
             host_network,
             next_look: Millis::MIN,
             mark,
-        };
-        active.announce();
-        active
+        }
     }
 
     /// Goes on by other settings. The deadline is counted from the same moment.
@@ -67,7 +70,7 @@ impl Active {
         self.next_look = Millis::MIN;
         if self.notify != request.drain.notify {
             self.notify = request.drain.notify;
-            self.announce();
+            self.announcement = None;
         }
     }
 
@@ -95,6 +98,17 @@ impl Active {
     #[must_use]
     pub fn next_look(&self) -> Millis {
         self.next_look
+    }
+
+    /// Tells the application, where that is due: no later than the routes are trusted to have
+    /// forgotten the pod. The drain waits for the first try alone.
+    pub fn announce(&mut self, now: Millis) {
+        let routes = ROUTES.min(self.settings.min);
+        let is_due = |withdrawn| now - withdrawn >= routes;
+        if self.announcement.is_none() && self.times.withdrawn.is_some_and(is_due) {
+            let to = self.notify.clone();
+            self.announcement = to.map(|to| Announcement::begin(to, Method::POST));
+        }
     }
 
     /// Looks at the connections, and judges by what is seen.
@@ -148,8 +162,11 @@ impl Active {
     }
 
     fn notice(&self) -> Notice {
-        let announcement = self.announcement.as_ref();
-        announcement.map_or(Notice::None, Announcement::notice)
+        match &self.announcement {
+            Some(announcement) => announcement.notice(),
+            None if self.notify.is_some() => Notice::Pending,
+            None => Notice::None,
+        }
     }
 
     fn deadline(&self) -> Millis {
@@ -215,13 +232,5 @@ impl Active {
             Wait::FreshAnswer(at) => format!("{}: a last answer", name(at).unwrap_or_default()),
             other => other.to_string(),
         }
-    }
-
-    /// Tells the application in place of whatever it was being told. The drain waits for the first
-    /// try alone.
-    fn announce(&mut self) {
-        let to = self.notify.clone();
-        self.announcement = None;
-        self.announcement = to.map(|to| Announcement::begin(to, Method::POST));
     }
 }

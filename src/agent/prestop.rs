@@ -19,6 +19,7 @@ use super::http::notify;
 use super::memory::{Memory, Progress};
 use super::podinfo::{Podinfo, Wanted};
 use super::serve::Place;
+use super::words::{Word, tell};
 use crate::api::receipt::Outcome;
 
 /// How often it is looked whether the application has answered.
@@ -34,7 +35,20 @@ pub async fn prestop(place: &Place, within: Option<i32>, hook: Hook) -> ExitCode
     } else {
         println!("{}", drain(&memory, &podinfo, within).await);
     }
-    hook.run().await
+    let word = if let Hook::Exec(_) = hook {
+        Word::Leaving
+    } else {
+        Word::Ending
+    };
+    // A command takes our place: when it is done nobody tells.
+    if word == Word::Leaving || hook == Hook::None {
+        tell(&place.memory, word).await;
+        return hook.run().await;
+    }
+    tell(&place.memory, Word::Leaving).await;
+    let status = hook.run().await;
+    tell(&place.memory, Word::Ending).await;
+    status
 }
 
 /// Whether the pod's drain has finished and stands: the mark is erased before a pod turns ready.

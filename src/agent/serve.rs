@@ -3,14 +3,13 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::Method;
+use serde_json::json;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
@@ -18,6 +17,7 @@ use tokio::time::sleep;
 use super::active::Active;
 use super::announce::Announcement;
 use super::clock::Clock;
+use super::departure::{self, Departure};
 use super::drain::Verdict;
 use super::memory::{Mark, Memory, Progress, Serving};
 use super::podinfo::{Podinfo, Wanted};
@@ -25,6 +25,7 @@ use super::server::{self, Shared};
 use super::service::{State, Step, step};
 use super::trouble::Trouble;
 use super::view::DrainView;
+use super::words;
 use crate::api::receipt::Outcome;
 use crate::api::request::DrainRequest;
 use crate::api::v1alpha1::Drain;
@@ -77,6 +78,8 @@ struct Agent {
     shared: Rc<RefCell<Shared>>,
     active: Option<Active>,
     finished: Option<String>,
+    /// The application is about to end.
+    departure: Option<Departure>,
     /// The application is being told that a drain was cancelled.
     cancellation: Option<Announcement>,
     troubles: Troubles,
@@ -97,6 +100,7 @@ struct Troubles {
 pub async fn serve(port: Option<u16>, place: Place) -> Result<(), ServeError> {
     // Listening comes first: from here on the kernel takes the kubelet's probe, and it is answered
     // as soon as the state is known.
+    let listen = |port| server::listen(port).map_err(|source| ServeError::Listen { port, source });
     let listener = port.map(listen).transpose()?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let memory = Memory::at(&place.memory);
@@ -112,6 +116,7 @@ pub async fn serve(port: Option<u16>, place: Place) -> Result<(), ServeError> {
         shared: Rc::default(),
         active: None,
         finished: None,
+        departure: None,
         cancellation: None,
         troubles: Troubles::default(),
         memory,
@@ -129,12 +134,17 @@ pub async fn serve(port: Option<u16>, place: Place) -> Result<(), ServeError> {
     agent.write_serving();
 
     let woken = Rc::clone(&agent.shared.borrow().woken);
+    let ear = words::listen(&place.memory);
+    let ear = ear
+        .inspect_err(|error| eprintln!("listen to the hooks: {error}"))
+        .ok();
     loop {
         tokio::select! {
             () = sleep(agent.pause()) => {}
             () = woken.notified() => {}
+            word = words::hear(ear.as_ref()) => agent.heed(word),
             _ = terminate.recv() => {
-                agent.leave();
+                agent.leave().await;
                 return Ok(());
             }
         }
@@ -145,19 +155,6 @@ pub async fn serve(port: Option<u16>, place: Place) -> Result<(), ServeError> {
             return Ok(());
         }
     }
-}
-
-/// Listens on both families where the node has both.
-fn listen(port: u16) -> Result<TcpListener, ServeError> {
-    let bind = |socket: io::Result<TcpSocket>, address: SocketAddr| {
-        let socket = socket?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(128)
-    };
-    bind(TcpSocket::new_v6(), (Ipv6Addr::UNSPECIFIED, port).into())
-        .or_else(|_| bind(TcpSocket::new_v4(), (Ipv4Addr::UNSPECIFIED, port).into()))
-        .map_err(|source| ServeError::Listen { port, source })
 }
 
 impl Agent {
@@ -271,10 +268,14 @@ impl Agent {
 
     /// Until when there is nothing to do, if nothing happens.
     fn pause(&self) -> Duration {
+        let now = self.clock.now();
+        if self.departure.as_ref().is_some_and(|it| !it.is_stale(now)) {
+            return departure::TICK;
+        }
         let Some(active) = &self.active else {
             return TICK;
         };
-        let left = active.next_look().saturating_sub(self.clock.now());
+        let left = active.next_look().saturating_sub(now);
         let tick = if active.is_asking() { ANSWER } else { TICK };
         tick.min(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
     }
@@ -282,6 +283,9 @@ impl Agent {
     /// Takes the drain under way one step further. `true` when it is over.
     fn advance(&mut self) -> bool {
         self.learn();
+        if let Some(departure) = &mut self.departure {
+            departure.look(&self.serving, &self.clock);
+        }
         let Some(active) = &mut self.active else {
             return false;
         };
@@ -289,6 +293,7 @@ impl Agent {
         if !active.is_withdrawn() && (told || self.memory.is_told(&active.mark.epoch)) {
             active.withdraw(&self.clock);
         }
+        active.announce(self.clock.now());
         active.ask(self.clock.now());
         let verdict = (active.next_look() <= self.clock.now()).then(|| self.look());
         self.keep();
@@ -318,13 +323,27 @@ impl Agent {
         true
     }
 
-    /// The pod ends: what a drain has come to is said in a last receipt.
-    fn leave(&mut self) {
-        match self.look() {
-            Some(Verdict::Ended(outcome)) => self.write_receipt(outcome),
-            Some(Verdict::Waits(_)) => self.write_receipt(Outcome::TimedOut),
-            None => false,
-        };
+    /// A hook says that its container is about to be ended.
+    fn heed(&mut self, word: words::Word) {
+        let now = self.clock.now();
+        let known = self.departure.take().filter(|it| !it.is_stale(now));
+        let begin = || Departure::begin(self.config(), self.serving.port.is_none(), now);
+        self.departure
+            .insert(known.unwrap_or_else(begin))
+            .heed(word, now);
+    }
+
+    /// The pod ends, and the application has ended: says how, and what a drain has come to.
+    async fn leave(&mut self) {
+        let outcome = self.look().map(|verdict| match verdict {
+            Verdict::Ended(outcome) => outcome,
+            Verdict::Waits(_) => Outcome::TimedOut,
+        });
+        let exit = departure::exit(self.departure.take(), &self.serving, &self.clock).await;
+        let now = self.clock.now();
+        let drained = self.active.as_ref().zip(outcome);
+        let receipt = drained.map(|(active, outcome)| active.receipt(outcome, now));
+        self.write_message(&departure::last_words(&self.uid, exit, receipt.as_ref()));
     }
 
     fn write_receipt(&mut self, outcome: Outcome) -> bool {
@@ -332,13 +351,12 @@ impl Agent {
             return false;
         };
         let receipt = active.receipt(outcome, self.clock.now());
-        let text = serde_json::to_string(&receipt).unwrap_or_default();
-        let written = std::fs::write(&self.message, &text);
-        let is_written = self.troubles.receipt.is_over("write the receipt", written);
-        if is_written {
-            eprintln!("{text}");
-        }
-        is_written
+        self.write_message(&json!(receipt).to_string())
+    }
+
+    fn write_message(&mut self, text: &str) -> bool {
+        let written = std::fs::write(&self.message, text).inspect(|()| eprintln!("{text}"));
+        self.troubles.receipt.is_over("write the receipt", written)
     }
 
     fn keep(&mut self) {

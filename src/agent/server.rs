@@ -8,7 +8,8 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use hyper::header::{CONTENT_TYPE, USER_AGENT};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
@@ -50,6 +51,21 @@ pub struct Shared {
 struct Guest {
     peer: IpAddr,
     task: AbortHandle,
+}
+
+/// Listens on both families where the node has both.
+///
+/// # Errors
+/// When the port is taken.
+pub fn listen(port: u16) -> io::Result<TcpListener> {
+    let bind = |socket: io::Result<TcpSocket>, address: SocketAddr| {
+        let socket = socket?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(128)
+    };
+    bind(TcpSocket::new_v6(), (Ipv6Addr::UNSPECIFIED, port).into())
+        .or_else(|_| bind(TcpSocket::new_v4(), (Ipv4Addr::UNSPECIFIED, port).into()))
 }
 
 /// Serves for ever.

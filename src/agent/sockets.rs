@@ -2,6 +2,7 @@
 //! namespace. A thin reader over two pure parsers, [`diag`] and [`proc`]; it judges nothing and
 //! keeps nothing but one buffer of fixed size.
 
+pub mod closed;
 pub mod diag;
 pub mod local;
 pub mod proc;

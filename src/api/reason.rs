@@ -74,6 +74,15 @@ reasons! {
     /// A drain reached its deadline, and the rollout stops until the pod's work ends or a person lets it go
     /// (drain.onTimeout: Pause).
     DrainPaused,
+    /// A container of a pod that left was ended by SIGKILL: it was not done when its time was up, or out of
+    /// memory.
+    PodKilled,
+    /// A container of a pod that left ended with an exit code other than 0.
+    PodFailed,
+    /// A pod left with connections to others that were not closed in order.
+    PoolLeftOpen,
+    /// Measured drains and shutdowns suggest another timeout, or say something else of the one that is set.
+    AdviceChanged,
     /// A rollout began.
     RolloutStarted,
     /// A rollout is complete.

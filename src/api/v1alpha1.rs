@@ -3,6 +3,7 @@
 //! Field names, defaults and meanings are Deployment's where Deployment has the field. The doc
 //! comments are what `kubectl explain` prints.
 
+mod advice;
 mod confirm;
 mod defaults;
 mod drain;
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use advice::{Advice, Fit, Measured, TimeoutAdvice};
 pub use confirm::{Confirmation, Connections, KeepAlive, Metric, OnError, PodCondition};
 pub use drain::{Drain, HttpPort, Notify, OnTimeout, Withdraw};
 pub use status::{

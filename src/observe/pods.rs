@@ -139,7 +139,7 @@ fn agent(pod: &Pod) -> Agent {
 }
 
 /// How a container ended, newest first: now, and the time before.
-fn ends(status: &ContainerStatus) -> impl Iterator<Item = &ContainerStateTerminated> {
+pub(super) fn ends(status: &ContainerStatus) -> impl Iterator<Item = &ContainerStateTerminated> {
     [status.state.as_ref(), status.last_state.as_ref()]
         .into_iter()
         .flatten()
@@ -147,7 +147,7 @@ fn ends(status: &ContainerStatus) -> impl Iterator<Item = &ContainerStateTermina
 }
 
 /// Init containers' statuses come first: the agent is among them.
-fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+pub(super) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.as_ref();
     let init = status.and_then(|status| status.init_container_statuses.as_ref());
     let ordinary = status.and_then(|status| status.container_statuses.as_ref());

@@ -60,6 +60,8 @@ pub(super) fn parse(spec: &GracefulDeploymentSpec) -> Result<Target, Invalid> {
         },
         drain_timeout: seconds(spec.drain.timeout_seconds),
         drain_min: seconds(spec.drain.min_seconds),
+        drain_quiet: seconds(spec.drain.quiet_seconds),
+        shutdown_timeout: seconds(spec.shutdown.timeout_seconds),
         drain_settings,
         conditions: conditions(&spec.drain),
         on_timeout: match spec.drain.on_timeout {

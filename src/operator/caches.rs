@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use super::endings::Endings;
 use super::prune::{controller, is_object};
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
@@ -28,6 +29,8 @@ pub(super) struct Caches {
     pub(super) services: Store<Service>,
     pub(super) endpoint_slices: Store<EndpointSlice>,
     pub(super) controller_revisions: Store<PartialObjectMeta<ControllerRevision>>,
+    /// Pods that are in no store any more, and whose end is to be counted.
+    pub(super) endings: Endings,
 }
 
 impl Caches {

@@ -1,13 +1,29 @@
 //! What the operator counts about itself, for Prometheus.
 
+mod ends;
+mod holds;
+mod process;
+mod sample;
+mod standing;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
+use kube::runtime::reflector::{ObjectRef, Store};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use self::ends::Ends;
+use self::process::Process;
+pub use self::sample::sample;
+use self::standing::Standing;
+use super::caches::Guarded;
+use crate::rollout::{Counted, Hold};
 
 /// Seconds: a reconcile without calls takes a millisecond, each call five to fifty.
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -23,6 +39,8 @@ pub(super) struct Metrics {
     waits: Counter,
     expiries: Counter,
     leader: Gauge,
+    ends: Ends,
+    standing: Standing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,8 +61,14 @@ struct Ended {
 
 impl Metrics {
     pub(super) fn new() -> Self {
+        let mut registry = Registry::default();
+        let ends = Ends::registered(registry.sub_registry_with_prefix("graceful"));
+        let standing = Standing::registered(registry.sub_registry_with_prefix("graceful"));
+        Process::register(registry.sub_registry_with_prefix("process"));
         let metrics = Self {
-            registry: Registry::with_prefix("graceful_operator"),
+            registry,
+            ends,
+            standing,
             reconciles: Histogram::new(BUCKETS),
             errors: Family::default(),
             calls: Family::default(),
@@ -57,7 +81,7 @@ impl Metrics {
     }
 
     fn registered(mut self) -> Self {
-        let registry = &mut self.registry;
+        let registry = self.registry.sub_registry_with_prefix("graceful_operator");
         registry.register(
             "reconcile_seconds",
             "Time of one reconcile, its calls included",
@@ -96,6 +120,16 @@ impl Metrics {
         self
     }
 
+    /// From now on these objects are told of; before, and in an operator that stands by, none is.
+    pub(super) fn tell_of(&self, objects: Store<Guarded>) {
+        self.standing.begin(objects);
+    }
+
+    /// What holds the object, as its last look found it.
+    pub(super) fn held(&self, object: &ObjectRef<Guarded>, holds: &[Hold]) {
+        self.standing.held(object, holds);
+    }
+
     pub(super) fn reconciled(&self, took: Duration) {
         self.reconciles.observe(took.as_secs_f64());
     }
@@ -111,6 +145,27 @@ impl Metrics {
 
     pub(super) fn drain_ended(&self, outcome: String) {
         self.drains.get_or_create(&Ended { outcome }).inc();
+    }
+
+    /// An object is looked at: its series of pods that ended are shown from now on.
+    pub(super) fn sees(&self, object: &ObjectRef<Guarded>) {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        self.ends.begin(namespace, &object.name);
+    }
+
+    /// The ends of these pods of an object are on record.
+    pub(super) fn ended(&self, object: &ObjectRef<Guarded>, counted: &[Counted]) {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        for one in counted {
+            self.ends.count(namespace, &object.name, one);
+        }
+    }
+
+    /// Drops the series of an object that is gone.
+    pub(super) fn forget(&self, object: &ObjectRef<Guarded>) {
+        let namespace = object.namespace.as_deref().unwrap_or_default();
+        self.ends.forget(namespace, &object.name);
+        self.standing.forget(object);
     }
 
     pub(super) fn leads(&self) {
@@ -134,8 +189,11 @@ impl Metrics {
     }
 }
 
+/// Every hold by its name in `graceful_held`, with what it says.
+pub const HOLDS: &[(&str, &str)] = &holds::CAUSES;
+
 #[cfg(test)]
-mod tests {
+mod what_is_counted {
     use super::*;
 
     /// B43.

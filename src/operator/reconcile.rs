@@ -1,6 +1,8 @@
 //! Four steps: observe, plan, report, act. Everything that is decided is decided by the planner, and
 //! what it remembers is in the status before anything is done.
 
+mod wake;
+
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -16,6 +18,7 @@ use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use self::wake::{SHORTEST, SOON, next_look};
 use super::act::{Actor, Calls};
 use super::caches::{Caches, Guarded};
 use super::clock::{Clock, Reading};
@@ -31,18 +34,9 @@ use crate::inject::{Injected, Injection, inject, template_hash};
 use crate::observe::{Objects, Wanted, observe};
 use crate::rollout::{Invalid, Observation, Plan, Target, plan};
 
-/// After this time an object is looked at again though nothing happened: what no event told.
-const IDLE: Duration = Duration::from_secs(600);
-
-/// The wait after a conflict, in case that the event of what we conflicted with was already seen.
-const SOON: Duration = Duration::from_secs(1);
-
 /// How often what was just written is planned on before the cache shows it. A rollout that begins has
 /// two statuses to write; more is for the next look.
 const ROUNDS: u32 = 3;
-
-/// No look follows another sooner by itself.
-const SHORTEST: Duration = Duration::from_millis(10);
 
 /// What every reconcile needs.
 pub(super) struct Context {
@@ -119,6 +113,7 @@ async fn four_steps(
     let seen = seen.map_err(Clone::clone);
     let mut observation = observe(objects, seen, recalled.now, context.host.random());
     recalled.correct(&mut observation);
+    context.count_ends(objects, &mut observation, key);
     let actor = Actor {
         calls: context.calls(),
         objects,
@@ -127,6 +122,7 @@ async fn four_steps(
         now: observation.now,
     };
     let (mut plan, again) = settle(&actor, &mut observation, recalled, (key, context)).await?;
+    context.metrics.held(key, &plan.holds);
     repeat(&mut plan, objects, &observation.previous, observation.now);
     let acts = actor.act(&plan.actions).await;
     let is_taken = acts.foreign.is_some();
@@ -141,8 +137,7 @@ async fn four_steps(
     if let Some(error) = acts.errors.into_iter().next() {
         return Err(error);
     }
-    let again = [again, is_taken.then_some(SOON)];
-    let again = again.into_iter().flatten();
+    let again = [again, is_taken.then_some(SOON)].into_iter().flatten();
     context.memory.of(key, |notes| notes.failures = 0);
     Ok(Requeue::requeue(next_look(&plan, recalled.now, again)))
 }
@@ -166,7 +161,12 @@ async fn settle(
         let plan = plan(observation);
         let refusal = recalled.refusal.as_ref();
         let waits = waited.take().unwrap_or_default();
+        context.caches.endings.tries(key, &plan);
         let reported = report(actor, &plan, &standing, refusal, waits).await?;
+        if !matches!(reported, Reported::PutOff(_)) {
+            context.caches.endings.are_counted(key, &plan.counted);
+            context.metrics.ended(key, &plan.counted);
+        }
         context.memory.of(key, |notes| {
             notes.reported(&reported, &plan, recalled.ahead_now);
         });
@@ -180,6 +180,7 @@ async fn settle(
                     && now.status.collision_count == observation.previous.collision_count =>
             {
                 observation.previous.clone_from(&now.status);
+                observation.ends.clear();
                 observation.entropy = context.host.random();
                 standing = *now;
                 round += 1;
@@ -326,6 +327,19 @@ impl Context {
         })
     }
 
+    /// Adds the pods that are gone and that the status does not count.
+    fn count_ends(
+        &self,
+        objects: &Objects<'_>,
+        observation: &mut Observation,
+        key: &ObjectRef<Guarded>,
+    ) {
+        let endings = &self.caches.endings;
+        let arrived = endings.recall(key, objects, observation);
+        self.metrics.sees(key);
+        self.metrics.ended(key, &arrived);
+    }
+
     /// What a pod of the object's template would be, or why there can be none.
     fn want(&self, object: &GracefulDeployment) -> Result<(Wanted, Injected), Invalid> {
         let spec = &object.spec;
@@ -350,51 +364,10 @@ impl Context {
     }
 }
 
-fn next_look(plan: &Plan, now: Timestamp, again: impl Iterator<Item = Duration>) -> Duration {
-    let wake = plan.wake.map(|wake| {
-        // A wake that has passed is for the next look, not for a loop without a pause.
-        Duration::try_from(wake.duration_since(now))
-            .unwrap_or(SOON)
-            .max(SHORTEST)
-    });
-    wake.into_iter().chain(again).fold(IDLE, Duration::min)
-}
-
 fn words_of(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(ToString::to_string)
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a word".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn the_next_look_is_at_the_first_reason_for_one() {
-        let plan = Plan {
-            wake: Some(at(30)),
-            ..Plan::default()
-        };
-        let second = Duration::from_secs(1);
-        assert_eq!(next_look(&plan, at(10), None.into_iter()), 20 * second);
-        assert_eq!(next_look(&plan, at(10), Some(second).into_iter()), second);
-        assert_eq!(next_look(&Plan::default(), at(10), None.into_iter()), IDLE);
-    }
-
-    /// B62.
-    #[test]
-    fn a_wake_that_has_passed_makes_no_loop() {
-        let plan = Plan {
-            wake: Some(at(9)),
-            ..Plan::default()
-        };
-        assert!(next_look(&plan, at(10), None.into_iter()) >= SHORTEST);
-    }
 }

@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 
 use super::adoption::Adoption;
 use super::caches::{Caches, Guarded};
+use super::endings::Endings;
 use super::preflight;
 use super::prune::{self, Prune};
 use super::scopes;
@@ -148,6 +149,7 @@ pub(super) fn start(
         services,
         endpoint_slices,
         controller_revisions,
+        endings: Endings::default(),
     };
     let (strays, found) = strays::channel();
     let follow = Follow {
@@ -272,7 +274,9 @@ impl Follow {
                 continue;
             };
             let before = match &event {
-                Event::Apply(new) | Event::Delete(new) => store.get(&ObjectRef::from_obj(new)),
+                Event::Apply(new) | Event::InitApply(new) | Event::Delete(new) => {
+                    store.get(&ObjectRef::from_obj(new))
+                }
                 _ => None,
             };
             let concerned = self.concerned(&kind, before.as_deref(), &event);
@@ -308,12 +312,21 @@ impl Follow {
         }
     }
 
-    /// Looks for marks on pods that are nobody's, once it is known whose they are.
-    fn note_pod(&self, event: &Event<Pod>, _: Option<&Pod>) {
+    /// Looks for marks on pods that are nobody's, once it is known whose they are, and notes pods that
+    /// are gone.
+    fn note_pod(&self, event: &Event<Pod>, before: Option<&Pod>) {
         match event {
             Event::InitDone => self.strays.search(&self.caches),
             Event::Apply(pod) => self.strays.consider(pod, &self.caches),
             Event::Init | Event::InitApply(_) | Event::Delete(_) => {}
+        }
+        if let (Event::Apply(now) | Event::InitApply(now) | Event::Delete(now), Some(before)) =
+            (event, before)
+            && before.metadata.uid == now.metadata.uid
+        {
+            let owner = self.caches.owner_of_pod(before);
+            let is_deleted = matches!(event, Event::Delete(_));
+            self.caches.endings.note(owner, (before, now), is_deleted);
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::end::End;
 use super::plan::ObjectRef;
 use super::target::{Invalid, Size, Target};
 use crate::api::receipt::Receipt;
@@ -36,6 +37,8 @@ pub struct Observation {
     pub pods: Vec<Pod>,
     /// The Services that select any of these pods.
     pub services: Vec<Service>,
+    /// Pods that are gone, and how they ended: those whose end no status counts yet.
+    pub ends: Vec<End>,
     /// The status as it was last written. Its `drains` are the memory of drains.
     pub previous: GracefulDeploymentStatus,
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::end::{Counted, Tally};
 use super::observation::{ConditionStatus, Observation, Pod, Revision};
 use crate::api::reason::Reason;
 use crate::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus};
@@ -21,6 +22,8 @@ pub struct Plan {
     pub events: Vec<Event>,
     /// When to look again though nothing changed.
     pub wake: Option<Timestamp>,
+    /// The ends of pods that the status counts.
+    pub counted: Vec<Counted>,
 }
 
 /// An object, by the version that a decision was made from.
@@ -251,16 +254,8 @@ pub(super) struct Draft {
     pub(super) wake: Option<Timestamp>,
     /// What ended in this round.
     pub(super) tally: Tally,
-}
-
-/// What ended in one round, for the record of the rollout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) drained: i32,
-    pub(super) forced: i32,
-    pub(super) connections_cut: i32,
-    /// Of the drains that ended, the longest, in seconds.
-    pub(super) longest: i32,
+    /// The ends of pods among it.
+    pub(super) counted: Vec<Counted>,
 }
 
 impl Draft {
@@ -273,6 +268,7 @@ impl Draft {
             events: Vec::new(),
             wake: None,
             tally: Tally::default(),
+            counted: Vec::new(),
         }
     }
 
@@ -335,6 +331,7 @@ impl Draft {
             holds: self.holds,
             events: self.events,
             wake: self.wake,
+            counted: self.counted,
         }
     }
 }

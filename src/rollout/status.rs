@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 
+use super::advice;
 use super::budget::Budget;
 use super::conditions::{Conditions, Truth, summary};
 use super::drain::HEARING;
+use super::end::{add, measure};
 use super::give_up::catches_up;
 use super::observation::{Observation, after};
-use super::plan::{Draft, Hold, Plan, Tally};
+use super::plan::{Draft, Hold, Plan};
 use super::target::{Invalid, Target};
 use crate::api::reason::Reason;
 use crate::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus, RolloutRecord};
@@ -57,8 +59,9 @@ pub(super) fn claiming(observation: &Observation, draft: Draft) -> Plan {
     status.conditions = conditions.into_list();
     status.drains.clone_from(&draft.drains);
     if let Some(rollout) = &mut status.last_rollout {
-        add(draft.tally, rollout);
+        add(&draft.tally, rollout);
     }
+    measure(&draft.tally, &mut status.measured);
     let mut plan = draft.into_plan();
     plan.status = Some(status);
     plan
@@ -97,8 +100,13 @@ pub(super) fn report(
         let took = observation.now.duration_since(rollout.started.0).as_secs();
         rollout.duration_seconds = Some(i32::try_from(took).unwrap_or(i32::MAX));
         let message = format!(
-            "{} is complete; pods drained: {}, forced: {}, connections cut: {}",
-            rollout.revision, rollout.drained, rollout.forced, rollout.connections_cut
+            "{} is complete; pods drained: {}, forced: {}, connections cut: {}, killed: {}, pools left open: {}",
+            rollout.revision,
+            rollout.drained,
+            rollout.forced,
+            rollout.connections_cut,
+            rollout.forced_kills,
+            rollout.pools_left_open
         );
         draft.tell(false, Reason::RolloutCompleted, message);
     }
@@ -125,6 +133,10 @@ pub(super) fn report(
     status.last_rollout = Some(rollout);
     status.conditions = conditions.into_list();
     status.drains.clone_from(&draft.drains);
+    status.measured = observation.previous.measured.clone();
+    measure(&draft.tally, &mut status.measured);
+    status.advice = advice::advise(target, &status.measured, &observation.previous.advice);
+    advice::tell(&status.advice, &observation.previous.advice, &mut draft);
     let mut plan = draft.into_plan();
     plan.status = Some(status);
     plan
@@ -230,6 +242,12 @@ fn follow_rollout(
                 connections_cut: 0,
                 duration_seconds: None,
                 longest_drain_seconds: 0,
+                ended: 0,
+                unseen: 0,
+                exit_codes: std::collections::BTreeMap::new(),
+                forced_kills: 0,
+                pools_left_open: 0,
+                longest_shutdown_seconds: 0,
             }
         }
     };
@@ -249,18 +267,8 @@ fn follow_rollout(
     if rollout.completed.is_none() && (is_nearer || is_resumed || is_let_go) {
         rollout.progressed = now;
     }
-    add(draft.tally, &mut rollout);
+    add(&draft.tally, &mut rollout);
     rollout
-}
-
-/// What ended in this round is the rollout's.
-fn add(tally: Tally, rollout: &mut RolloutRecord) {
-    rollout.drained = rollout.drained.saturating_add(tally.drained);
-    rollout.forced = rollout.forced.saturating_add(tally.forced);
-    rollout.connections_cut = rollout
-        .connections_cut
-        .saturating_add(tally.connections_cut);
-    rollout.longest_drain_seconds = rollout.longest_drain_seconds.max(tally.longest);
 }
 
 /// The rollout made no progress for too long. The clock stands still while paused, while a drain is

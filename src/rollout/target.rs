@@ -31,6 +31,10 @@ pub struct Target {
     pub drain_timeout: Duration,
     /// Least length of one drain, from when the pod is out of every EndpointSlice.
     pub drain_min: Duration,
+    /// For how long confirmations must hold.
+    pub drain_quiet: Duration,
+    /// Length of the application's own exit.
+    pub shutdown_timeout: Duration,
     /// What a drain request carries, as JSON without the epoch; also the value of the config
     /// annotation.
     pub drain_settings: String,

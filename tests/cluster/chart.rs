@@ -1,6 +1,7 @@
 //! What helm makes of the charts, and what a real API server says to it. Uses the helm of both lines and the
 //! kubectl that a cluster brings along.
 
+mod alerts;
 mod answers;
 mod hooks;
 mod lifecycle;

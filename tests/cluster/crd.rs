@@ -12,7 +12,7 @@ use std::{
     future::Future,
     process::{Command, Output},
     sync::OnceLock,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use graceful::api::v1alpha1::GracefulDeployment;
@@ -40,6 +40,20 @@ pub(crate) fn kubectl(arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
+/// Waits until the API server serves a CRD. `kubectl wait` itself fails on one that has no conditions yet.
+pub(crate) fn until_established(crd: &str) {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = run_kubectl(&["wait", "--for=condition=Established", crd]);
+        if output.status.success() {
+            return;
+        }
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(Instant::now() < end, "{crd}: {error}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Puts the CRD in place, once for all tests of this binary, as a person would: twice.
 pub(crate) fn install() {
     static INSTALLED: OnceLock<()> = OnceLock::new();
@@ -47,8 +61,7 @@ pub(crate) fn install() {
         kubectl(&["apply", "-f", CRDS]);
         let again = kubectl(&["apply", "-f", CRDS]);
         assert!(again.trim_end().ends_with("unchanged"), "{again}");
-        let crd = "crd/gracefuldeployments.graceful.dev";
-        kubectl(&["wait", "--for=condition=Established", crd]);
+        until_established("crd/gracefuldeployments.graceful.dev");
     });
 }
 

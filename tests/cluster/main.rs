@@ -6,6 +6,7 @@ mod chart;
 mod compat;
 mod conformance;
 mod crd;
+mod docs;
 mod faults;
 #[path = "../fixtures/merge.rs"]
 mod merge;

@@ -172,6 +172,18 @@ impl<A: Arm> World<A> {
         })
     }
 
+    /// Waits until something is so that no watch tells.
+    pub(crate) async fn until_so<F: Future<Output = bool>>(&self, what: &str, ask: impl Fn() -> F) {
+        let began = Instant::now();
+        while !ask().await {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {what}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Watches for a while that something is never so.
     pub(crate) async fn never(&self, what: &str, during: Duration, is_so: impl Fn(&Now) -> bool) {
         let seen = tokio::time::timeout(during, self.trail.until(&is_so)).await;

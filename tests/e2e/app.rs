@@ -11,6 +11,7 @@ pub(crate) struct App {
     version: u32,
     spec: Value,
     container: Value,
+    env: Vec<Value>,
     kind: Kind,
 }
 
@@ -37,6 +38,7 @@ impl App {
         Self {
             name: name.into(),
             version: 1,
+            env: Vec::new(),
             kind,
             spec: json!({
                 "replicas": 1,
@@ -87,6 +89,12 @@ impl App {
         self
     }
 
+    /// Sets an environment variable of the container.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push(json!({"name": name, "value": value}));
+        self
+    }
+
     /// The workload.
     pub(crate) fn object(&self) -> Value {
         let (version, kind) = match self.kind {
@@ -118,10 +126,12 @@ impl App {
 
     fn template(&self, version: u32) -> Value {
         let mut container = self.container.clone();
-        container["env"] = json!([
-            {"name": "VERSION", "value": version.to_string()},
-            {"name": "SHUTDOWN_SECONDS", "value": "5"},
-        ]);
+        let mut env = vec![
+            json!({"name": "VERSION", "value": version.to_string()}),
+            json!({"name": "SHUTDOWN_SECONDS", "value": "5"}),
+        ];
+        env.extend(self.env.iter().cloned());
+        container["env"] = json!(env);
         json!({
             "metadata": {"labels": {"app": self.name}},
             "spec": {

@@ -62,9 +62,18 @@ fn keep_alive_without_notice_fails_no_more_than_with_a_sleep_and_turns_ready_as_
             println!("{}: {} requests, {:?}", arm.name, arm.requests, arm.lost_by);
         }
         // Both are shown before either fails.
-        let broken = "keep-alive connections broken in three changes";
-        let limit = failed(deployment);
-        show(broken, failed(graceful), Some(limit), "connections");
+        let broken = format!(
+            "keep-alive connections broken in three changes, a Deployment's with a sleep: {}",
+            failed(deployment)
+        );
+        let limit = most_by_chance(failed(deployment));
+        let within = failed(graceful) <= limit;
+        show(
+            &broken,
+            count(failed(graceful)),
+            Some(count(limit)),
+            "connections",
+        );
         assert_at_most(
             "new pods ready, median; limit: the Deployment's + 1.5 s",
             median(&own.ready),
@@ -72,8 +81,8 @@ fn keep_alive_without_notice_fails_no_more_than_with_a_sleep_and_turns_ready_as_
             "s",
         );
         assert!(
-            failed(graceful) <= limit,
-            "{broken}: {}, a Deployment's with a sleep {limit}: {:#?}",
+            within,
+            "{broken}; ours: {}: {:#?}",
             failed(graceful),
             graceful.failures
         );
@@ -157,6 +166,38 @@ impl Changes {
 }
 
 /// Keep-alive connections that broke under a request: after one the client opens another.
-fn failed(arm: &Arm) -> f64 {
-    count(arm.lost_by.values().flat_map(BTreeMap::values).sum())
+fn failed(arm: &Arm) -> u64 {
+    arm.lost_by.values().flat_map(BTreeMap::values).sum()
+}
+
+/// The most that is no evidence of breaking more connections than an arm that broke so many. Each is a
+/// request that met the very moment of the close, so both counts are Poisson's, and of two that have the
+/// same mean one in a hundred pairs lies farther apart: given their sum, each falls on either arm alike.
+fn most_by_chance(theirs: u64) -> u64 {
+    let mut own = theirs;
+    while at_least(own + 1, own + 1 + theirs) >= 0.01 {
+        own += 1;
+    }
+    own
+}
+
+/// How likely so many of all tosses of a coin are heads, or more.
+fn at_least(heads: u64, tosses: u64) -> f64 {
+    let mut ways = 1.0; // To choose k of them, over all 2^tosses.
+    for _ in 0..tosses {
+        ways /= 2.0;
+    }
+    let mut sum = 0.0;
+    for k in 0..=tosses {
+        if k >= heads {
+            sum += ways;
+        }
+        ways *= count(tosses - k) / count(k + 1);
+    }
+    sum
+}
+
+#[test]
+fn chance_explains_some_more_and_not_many_more() {
+    assert_eq!([0, 1, 5, 20].map(most_by_chance), [6, 9, 16, 38]);
 }

@@ -58,7 +58,8 @@ fn operator_and_agent_stay_small_while_pods_drain() {
             .map(|pid| resident_kib(*pid))
             .max()
             .expect("an agent");
-        let operator = resident_kib(find("graceful-operator")[0]);
+        let operators = find("graceful-operator").into_iter();
+        let operator = operators.map(resident_kib).max().expect("an operator");
         let mut look = None;
         for pod in world.pods("app").await {
             look = look.or(look_of(&pod).await);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -279,34 +280,82 @@ impl World {
     }
 }
 
-/// The operator, which all tests share: those that stop it run alone.
-pub(crate) struct Operator(Api<Deployment>);
+/// The operators, which all tests share: those that stop one run alone.
+pub(crate) struct Operator {
+    deployments: Api<Deployment>,
+    leases: Api<Lease>,
+}
+
+/// As the chart has it: one leads and one stands by.
+pub(crate) const OPERATORS: i32 = 2;
 
 impl Operator {
     pub(crate) fn of(world: &World) -> Self {
-        Self(Api::namespaced(world.client.clone(), "graceful-system"))
+        Self {
+            deployments: Api::namespaced(world.client.clone(), "graceful-system"),
+            leases: Api::namespaced(world.client.clone(), "graceful-system"),
+        }
     }
 
-    /// Kills its process as the kernel would; the kubelet starts it again.
-    pub(crate) fn kill() {
-        let pid = crate::process::find("graceful-operator")
-            .first()
-            .copied()
-            .expect("the operator runs");
-        crate::process::kill(pid);
+    /// Process ID of the one that leads, once one does.
+    pub(crate) async fn leader(&self) -> u32 {
+        let began = Instant::now();
+        loop {
+            let holder = self.holder().await;
+            let pod = holder.rsplit_once('_').map(|(pod, _)| pod.to_owned());
+            let all = crate::process::find("graceful-operator").into_iter();
+            let mut its = all.filter(|pid| crate::process::hostname(*pid) == pod);
+            if let (Some(_), Some(leader)) = (&pod, its.next()) {
+                return leader;
+            }
+            let waited = began.elapsed();
+            assert!(
+                waited < Duration::from_secs(90),
+                "{holder:?} leads and does not run"
+            );
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Who leads; empty where nobody does.
+    async fn holder(&self) -> String {
+        let lease = self.leases.get("graceful-operator").await.expect("a Lease");
+        let holder = lease.spec.and_then(|spec| spec.holder_identity);
+        holder.unwrap_or_default()
+    }
+
+    /// Sends a signal to the one that leads, and returns after how many seconds another does. The kubelet
+    /// starts it again.
+    pub(crate) async fn take_over_after(&self, signal: &str) -> f64 {
+        let before = self.holder().await;
+        let leader = self.leader().await;
+        let began = Instant::now();
+        crate::process::signal(leader, signal);
+        loop {
+            let now = self.holder().await;
+            if !now.is_empty() && now != before {
+                return began.elapsed().as_secs_f64();
+            }
+            let waited = began.elapsed();
+            assert!(
+                waited < Duration::from_secs(90),
+                "{now:?} leads after {before}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Runs that many of it, and waits until that is so.
     pub(crate) async fn scale(&self, replicas: i32) {
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-        self.0
+        self.deployments
             .patch("graceful-operator", &PatchParams::default(), &patch)
             .await
             .expect("scaled");
         let began = Instant::now();
         loop {
             let status = self
-                .0
+                .deployments
                 .get("graceful-operator")
                 .await
                 .expect("it")

@@ -23,10 +23,10 @@ use crate::rollout::ROLLOUT;
 use crate::timeline::Timeline;
 
 /// For what does not depend on how long work takes.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Before a change, so that each client has a connection and something under way.
-const WARM_UP: Duration = Duration::from_secs(3);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(3);
 
 /// Clients of a Service, a process each.
 struct Callers(Vec<Child>);
@@ -34,8 +34,7 @@ struct Callers(Vec<Child>);
 impl Callers {
     /// Starts the example's own client so many times.
     async fn start(world: &World, service: &str, program: &str, flag: &str, many: usize) -> Self {
-        let folder = std::env::var_os("EXAMPLES").expect("EXAMPLES: run `cargo xtask test e2e`");
-        let program = PathBuf::from(folder).join(program);
+        let program = self::program(program);
         let address = world.address(service).await;
         // As in `Load`: kube-proxy takes up to a second to learn of an endpoint.
         world
@@ -87,6 +86,12 @@ impl Callers {
     }
 }
 
+/// An example's program, which is a client too.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let folder = std::env::var_os("EXAMPLES").expect("EXAMPLES: run `cargo xtask test e2e`");
+    PathBuf::from(folder).join(name)
+}
+
 type Pipe = Box<dyn tokio::io::AsyncRead + Unpin + Send>;
 
 /// The example in a GracefulDeployment `app` with these settings, and in a Deployment `plain` beside it.
@@ -100,20 +105,20 @@ async fn arms(world: &World, drain: Value, shape: impl Fn(App) -> App) -> [App; 
     world.create::<Deployment>(plain.object()).await;
     world.create::<Service>(plain.service()).await;
     world.complete("app", SOON).await;
-    plain_complete(world).await;
+    plain_complete(world, 3).await;
     [app, plain]
 }
 
-async fn plain_complete(world: &World) {
+pub(crate) async fn plain_complete(world: &World, replicas: i32) {
     world
         .until("the Deployment is complete", ROLLOUT, async || {
             let plain: Deployment = world.api().get("plain").await.expect("the Deployment");
             let generation = plain.metadata.generation;
             let status = plain.status.unwrap_or_default();
             let done = status.observed_generation == generation
-                && status.replicas == Some(3)
-                && status.updated_replicas == Some(3)
-                && status.available_replicas == Some(3);
+                && status.replicas == Some(replicas)
+                && status.updated_replicas == Some(replicas)
+                && status.available_replicas == Some(replicas);
             if done {
                 Ok(())
             } else {
@@ -133,7 +138,7 @@ async fn roll(world: &World, [app, plain]: &[App; 2]) {
         .await;
     world.complete("app", ROLLOUT).await;
     timeline.gone(world, "app", &before, ROLLOUT).await;
-    plain_complete(world).await;
+    plain_complete(world, 3).await;
 }
 
 /// The settings of an app that is told of a drain at this port.
@@ -141,7 +146,7 @@ fn told(port: u16) -> Value {
     json!({"notify": {"httpPost": {"port": port, "path": "/drain"}}})
 }
 
-fn image(name: &str) -> Value {
+pub(crate) fn image(name: &str) -> Value {
     json!(format!("example-{name}:dev"))
 }
 

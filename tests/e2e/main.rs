@@ -21,6 +21,7 @@ mod watcher;
 
 mod bench;
 mod bounds;
+mod ends;
 mod examples;
 mod exits;
 mod input;
@@ -29,4 +30,6 @@ mod revisions;
 mod role;
 mod rollout;
 mod soak;
+mod watched;
+mod work;
 mod writes;

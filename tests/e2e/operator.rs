@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
-use crate::cluster::{Operator, Verdict, World, is_ready, names, test_under_load};
+use crate::cluster::{OPERATORS, Operator, Verdict, World, is_ready, names, test_under_load};
+use crate::figure::{assert_at_most, slack};
 use crate::load::{Clients, Load};
 
 const SOON: Duration = Duration::from_secs(180);
@@ -21,32 +22,47 @@ async fn start(world: &World) -> App {
     app
 }
 
-/// R01, R02.
+/// R01, R02: with its Lease still held, so that the other waits until that has run out.
 #[test]
-fn operator_killed_in_the_middle_loses_nothing_and_ends_the_same() {
-    test_under_load("killed", |world| async move {
-        let app = start(&world).await;
-        let before = names(&world.pods("app").await);
-        let load = Load::start(&world, &[("app", Clients::MIXED)]).await;
-        world
-            .patch::<GracefulDeployment>("app", app.change(2))
-            .await;
-        world.draining("app", 1).await;
-        Operator::kill();
-        world.complete("app", SOON).await;
-        let found = load.finish().await;
-        if found.is_disturbed() {
-            return Verdict::Disturbed;
-        }
-        found.arm("app").assert_nothing_lost();
-        let after = names(&world.pods("app").await);
-        assert_eq!(after.len(), 3, "{after:?}");
-        assert!(
-            after.iter().all(|pod| !before.contains(pod)),
-            "{after:?}, before {before:?}"
-        );
-        Verdict::Held
-    });
+fn leader_killed_in_the_middle_loses_nothing_and_ends_the_same() {
+    leader_ended_in_the_middle("KILL", 17.0);
+}
+
+/// R38: it gives the Lease back.
+#[test]
+fn leader_stopped_in_the_middle_loses_nothing_and_ends_the_same() {
+    leader_ended_in_the_middle("TERM", 1.0);
+}
+
+fn leader_ended_in_the_middle(signal: &'static str, limit: f64) {
+    test_under_load(
+        &format!("leader-{}", signal.to_lowercase()),
+        |world| async move {
+            let app = start(&world).await;
+            let before = names(&world.pods("app").await);
+            let load = Load::start(&world, &[("app", Clients::MIXED)]).await;
+            world
+                .patch::<GracefulDeployment>("app", app.change(2))
+                .await;
+            world.draining("app", 1).await;
+            let seconds = Operator::of(&world).take_over_after(signal).await;
+            world.complete("app", SOON).await;
+            let found = load.finish().await;
+            if found.is_disturbed() {
+                return Verdict::Disturbed;
+            }
+            found.arm("app").assert_nothing_lost();
+            let after = names(&world.pods("app").await);
+            assert_eq!(after.len(), 3, "{after:?}");
+            assert!(
+                after.iter().all(|pod| !before.contains(pod)),
+                "{after:?}, before {before:?}"
+            );
+            let figure = format!("another operator leads after SIG{signal}");
+            assert_at_most(&figure, seconds, slack() * limit, "s");
+            Verdict::Held
+        },
+    );
 }
 
 /// B63, B68.
@@ -85,7 +101,7 @@ fn pod_deleted_while_the_operator_is_away_drains_and_is_replaced() {
             })
             .await;
         let found = load.finish().await;
-        operator.scale(1).await;
+        operator.scale(OPERATORS).await;
         if found.is_disturbed() {
             return Verdict::Disturbed;
         }

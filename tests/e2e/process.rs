@@ -26,13 +26,21 @@ pub(crate) fn find(program: &str) -> Vec<u32> {
     found
 }
 
-/// Ends one process at once.
-pub(crate) fn kill(pid: u32) {
+/// Sends a signal to one process.
+pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill")
-        .args(["-KILL", &pid.to_string()])
+        .args([format!("-{name}"), pid.to_string()])
         .status()
         .unwrap();
-    assert!(status.success(), "kill {pid}: {status}");
+    assert!(status.success(), "kill -{name} {pid}: {status}");
+}
+
+/// The name of the machine that a process was started on: its pod's.
+pub(crate) fn hostname(pid: u32) -> Option<String> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut all = environment.split(|byte| *byte == 0);
+    let name = all.find_map(|one| one.strip_prefix(b"HOSTNAME="))?;
+    String::from_utf8(name.to_vec()).ok()
 }
 
 /// Resident memory in KiB; 0 where the process is gone.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::{ClusterRole, Role};
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
@@ -85,12 +85,16 @@ fn role_grants_what_the_operator_uses_and_nothing_else() {
     });
 }
 
-/// Every verb on every resource that the role names.
+/// Every verb on every resource that the roles name.
 async fn granted(world: &World) -> BTreeSet<Use> {
     let roles: Api<ClusterRole> = Api::all(world.client.clone());
     let role = roles.get("graceful-operator").await.expect("the role");
+    let roles: Api<Role> = Api::namespaced(world.client.clone(), "graceful-system");
+    let of_lease = roles.get("graceful-operator-lease").await;
+    let of_lease = of_lease.expect("the Lease's role").rules;
+    let all = role.rules.into_iter().chain(of_lease).flatten();
     let mut granted = BTreeSet::new();
-    for rule in role.rules.unwrap_or_default() {
+    for rule in all {
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
                 for verb in &rule.verbs {

@@ -11,9 +11,9 @@ use serde_json::json;
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
-use crate::cluster::{Operator, World, test_alone};
+use crate::cluster::{OPERATORS, Operator, World, test_alone};
 use crate::figure::{assert_at_most, count, median, show};
-use crate::process::{find, resident_kib};
+use crate::process::resident_kib;
 
 const LENGTH: Duration = Duration::from_mins(15);
 
@@ -35,8 +35,8 @@ fn memory_of_the_operator_is_flat_over_thousands_of_objects() {
         // A process of its own age.
         let operator = Operator::of(&world);
         operator.scale(0).await;
-        operator.scale(1).await;
-        let process = find("graceful-operator")[0];
+        operator.scale(OPERATORS).await;
+        let process = operator.leader().await;
         let began = Instant::now();
         let (mut early, mut late, mut objects) = (vec![], vec![], 0);
         while began.elapsed() < LENGTH {

@@ -16,6 +16,7 @@ const CHARTS: [&str; 2] = [
 const WHOLE: &[&str] = &[
     "affinity",
     "commonLabels",
+    "metrics.dashboards.labels",
     "nodeSelector",
     "resources",
     "topologySpreadConstraints",
@@ -106,7 +107,8 @@ fn comments(chart: &str) -> BTreeMap<String, String> {
         };
         path.truncate(depth);
         path.push(key.to_owned());
-        if depth == 0 || !WHOLE.contains(&path[0].as_str()) {
+        let mut outer = (1..path.len()).filter_map(|depth| path.get(..depth));
+        if !outer.any(|outer| WHOLE.contains(&outer.join(".").as_str())) {
             said.insert(path.join("."), comment);
         }
     }

@@ -14,7 +14,8 @@ const BENCH: (&str, &str) = ("GRACEFUL_BENCH", "1");
 
 /// The tests that measure. The one left out does once and without load what a test in bench does
 /// three times under it.
-const MEASURE: &str = "bench:: bounds:: exits:: rollout:: --skip rollout::new_pods_are_ready";
+const MEASURE: &str =
+    "bench:: bounds:: exits:: operator::leader rollout:: --skip rollout::new_pods_are_ready";
 
 /// The long ones, which look for what grows.
 const SOAK: &str = "soak::";

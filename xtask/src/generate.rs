@@ -1,14 +1,18 @@
 //! `cargo xtask generate`: writes what is derived from other files, so that nobody edits it by hand:
 //! the pod template's structure from Kubernetes' own OpenAPI file, crds/ from src/api, and
 //! tests/COVERAGE.md, docs/connections.md and docs/works-with.md from the tests, the page of measurements from their JSON files,
-//! the charts' pages from their values, and what other tools are told from integrations/.
+//! the charts' pages from their values, the dashboards from their table of panels, and what other tools are told from
+//! integrations/.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use crate::{charts, connections, coverage, integrations, measurements, modules, works_with};
+use crate::stage::sh;
+use crate::{
+    charts, connections, coverage, dashboards, integrations, measurements, modules, works_with,
+};
 
 /// The Kubernetes version whose pod template the CRD knows. Newer than k8s-openapi on purpose: the
 /// template is carried as JSON, and what the CRD does not know is refused.
@@ -22,6 +26,9 @@ const CRDS: [&str; 3] = [
     "charts/graceful-deployment/files/gracefuldeployments.graceful.dev.yaml",
     "charts/graceful-deployment-crds/files/gracefuldeployments.graceful.dev.yaml",
 ];
+
+/// Writes docs/reference, with UPDATE_GOLDEN set.
+const REFERENCE: &str = "cargo test --quiet --test offline docs::reference";
 
 /// What the CRD takes from Kubernetes, and whether it is shown with Kubernetes' descriptions. The
 /// template's would be 300 kB.
@@ -86,10 +93,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for (path, page) in charts::pages(root)? {
         settle(args, &path, &page)?;
     }
+    for (path, dashboard) in dashboards::files(root) {
+        settle(args, &path, &dashboard)?;
+    }
     // The operator prints its own CRD, built with the structure just written.
     let crd = crd(root)?;
     CRDS.iter()
-        .try_for_each(|path| settle(args, &root.join(path), &crd))
+        .try_for_each(|path| settle(args, &root.join(path), &crd))?;
+    if args.check {
+        // The offline tests compare them.
+        return Ok(());
+    }
+    println!("docs/reference: written by a test that knows the code");
+    sh(REFERENCE, &[("UPDATE_GOLDEN", "1")])
 }
 
 /// Writes the file, or fails where it differs and must not be touched.

@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod connections;
 mod coverage;
+mod dashboards;
 mod debian;
 mod demo;
 mod example;

@@ -16,8 +16,9 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::measurements;
+use crate::process::Progress;
 use crate::stage::{Outcome, conclude, in_root};
-use crate::{bench, check, example, modules};
+use crate::{bench, check, debian, example, modules};
 pub(crate) use rig::{Rig, Tests};
 
 /// Tests of the stage cluster at the same time: more than there are cores, because each has a namespace
@@ -215,7 +216,11 @@ pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     if stage == Stage::E2e {
         rig.build_images().await?;
         // An interruption does not wait for it.
-        tokio::task::spawn_blocking(example::check).await??;
+        tokio::task::spawn_blocking(|| {
+            debian::install_servers(Progress::start())?;
+            example::check()
+        })
+        .await??;
     }
     rig.up().await?;
     if stage == Stage::E2e {

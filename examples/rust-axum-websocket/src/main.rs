@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -69,22 +69,16 @@ async fn open(upgrade: WebSocketUpgrade, State(draining): State<watch::Sender<bo
     upgrade.on_upgrade(move |socket| talk(socket, draining))
 }
 
-/// Returns when it is time to say goodbye. Routes lead here for another second or two after the notice:
-/// told at once, a client that they brought back would come straight back again.
+/// Returns when it is time to say goodbye.
 async fn goodbye(draining: &mut watch::Receiver<bool>) {
-    if *draining.borrow() {
-        sleep(Duration::from_secs(2)).await;
-    }
     let _ = draining.wait_for(|is| *is).await;
 }
 
 /// Answers each message with the same, until the goodbye.
 async fn talk(mut socket: WebSocket, mut draining: watch::Receiver<bool>) {
-    let goodbye = goodbye(&mut draining);
-    tokio::pin!(goodbye);
     loop {
         tokio::select! {
-            () = &mut goodbye => break,
+            () = goodbye(&mut draining) => break,
             message = socket.recv() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {

@@ -13,8 +13,8 @@ use super::{Raw, RawInfo, State};
 const TCPDIAG_GETSOCK: u16 = 18;
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_DUMP: u16 = 0x300;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
+pub(super) const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_DONE: u16 = 3;
 const INET_DIAG_INFO: u16 = 2;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -34,9 +34,9 @@ const PEER_AT_MOST: u8 = 5;
 const PORT_TEST: usize = 20;
 const LISTENER_TEST: usize = 8;
 
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 const REQUEST: usize = 60;
-const MESSAGE: usize = 72;
+pub(super) const MESSAGE: usize = 72;
 
 /// The answer is not laid out as the kernel's header files say.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -61,6 +61,11 @@ pub enum Part {
 /// which the kernel leaves out connections whose local port is none of them. Listeners it shows always.
 #[must_use]
 pub fn request(ports: &[u16]) -> Vec<u8> {
+    question(ports, STATES)
+}
+
+/// The same, for sockets in these states.
+pub(super) fn question(ports: &[u16], states: u32) -> Vec<u8> {
     let program = if ports.is_empty() {
         Vec::new()
     } else {
@@ -76,7 +81,7 @@ pub fn request(ports: &[u16]) -> Vec<u8> {
     let extensions = 1 << (INET_DIAG_INFO - 1);
     bytes.extend([AF_INET, 0, 0, extensions]);
     bytes.extend([0; 48]);
-    bytes.extend(STATES.to_ne_bytes());
+    bytes.extend(states.to_ne_bytes());
     bytes.extend([0; 4]);
     if !program.is_empty() {
         bytes.extend(short(attribute + program.len()).to_ne_bytes());
@@ -169,7 +174,7 @@ fn socket(body: &[u8]) -> Result<Option<Raw>, DiagError> {
 
 /// The attribute with `struct tcp_info`. Absent for a handshake under way and for listeners; older
 /// kernels send a shorter one, of which only whole fields count.
-fn info(mut attributes: &[u8]) -> Result<Option<RawInfo>, DiagError> {
+pub(super) fn info(mut attributes: &[u8]) -> Result<Option<RawInfo>, DiagError> {
     while let Some(length) = field::<2>(attributes, 0).map(u16::from_ne_bytes) {
         let kind = field::<2>(attributes, 2).map(u16::from_ne_bytes);
         let length = usize::from(length);
@@ -191,7 +196,7 @@ fn info(mut attributes: &[u8]) -> Result<Option<RawInfo>, DiagError> {
     Ok(None)
 }
 
-fn address(message: &[u8], family: u8, port: usize, ip: usize) -> Option<SocketAddr> {
+pub(super) fn address(message: &[u8], family: u8, port: usize, ip: usize) -> Option<SocketAddr> {
     let port = u16::from_be_bytes(field(message, port)?);
     let ip: IpAddr = match family {
         AF_INET => Ipv4Addr::from(field::<4>(message, ip)?).into(),
@@ -201,15 +206,15 @@ fn address(message: &[u8], family: u8, port: usize, ip: usize) -> Option<SocketA
     Some(SocketAddr::new(ip, port))
 }
 
-fn aligned(length: usize) -> usize {
+pub(super) fn aligned(length: usize) -> usize {
     length.next_multiple_of(4)
 }
 
-fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(super) fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     field(bytes, at).map_or(0, u32::from_ne_bytes)
 }
 

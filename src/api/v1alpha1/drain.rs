@@ -39,7 +39,9 @@ pub struct Drain {
     #[serde(default = "defaults::arrivals")]
     pub arrivals_seconds: i32,
 
-    /// Tells the application that a drain began, so that it stops keeping connections alive.
+    /// Tells the application that a drain began, so that it stops keeping connections alive and sends
+    /// clients elsewhere. Told 2 seconds after the pod turned not ready, or after minSeconds if that is
+    /// less: before that, routes would lead clients straight back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
 

@@ -1,10 +1,13 @@
 //! `status`: what was seen, never what was hoped for. Its drains are the operator's only memory of
 //! them.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::advice::{Advice, Measured};
 use crate::api::receipt::Outcome;
 
 /// Most recently observed state of a GracefulDeployment.
@@ -64,6 +67,12 @@ pub struct GracefulDeploymentStatus {
     /// The rollout under way, or the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rollout: Option<RolloutRecord>,
+    /// How long the last drains and shutdowns took.
+    #[serde(default, skip_serializing_if = "Measured::is_empty")]
+    pub measured: Measured,
+    /// Timeouts that these suggest.
+    #[serde(default, skip_serializing_if = "Advice::is_empty")]
+    pub advice: Advice,
     /// Ready, Available, Progressing, ReplicaFailure, Draining, Reconciling and Stalled. Ready sums up
     /// the others: its reason and message are those of the one that tells most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -178,9 +187,33 @@ pub struct RolloutRecord {
     /// their preStop hook, and nobody hears how that ends.
     #[serde(default)]
     pub forced: i32,
-    /// Connections with work left when their pod left.
+    /// Connections with work left when their pod left: at the end of its drain, or when the pod was
+    /// killed. One that the application finished between SIGTERM and its exit is counted all the same.
     #[serde(default)]
     pub connections_cut: i32,
+    /// Pods whose end is on record: they are gone, and how their containers ended was seen.
+    #[serde(default)]
+    pub ended: i32,
+    /// Pods that are gone without anybody having seen how they ended: their node was lost, they were
+    /// deleted by force, or the operator was away.
+    #[serde(default)]
+    pub unseen: i32,
+    /// How many of the application's containers ended with which exit code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exit_codes: BTreeMap<String, i32>,
+    /// Pods of which a container was ended by SIGKILL: by its exit code 137, or because it failed when its
+    /// grace period was over. Its time was up, or it was out of memory.
+    #[serde(default)]
+    pub forced_kills: i32,
+    /// Pools of connections to others, one for each address and port, that a pod left open: all that were
+    /// open when it was killed; else only those of PostgreSQL (5432), MySQL (3306) and AMQP (5672) on which
+    /// nothing had been said for half a second when the application ended, not even goodbye. Whether others were
+    /// closed in order cannot be told, and they are not counted.
+    #[serde(default)]
+    pub pools_left_open: i32,
+    /// Seconds of the longest shutdown, from SIGTERM until the application's containers were gone.
+    #[serde(default)]
+    pub longest_shutdown_seconds: i32,
     /// Seconds that the rollout took. Absent until it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<i32>,

@@ -71,6 +71,9 @@ fn essence(
         rollout.progressed = rollout.started.clone();
         // They count with an outcome, and go with it.
         (rollout.drained, rollout.forced, rollout.connections_cut) = (0, 0, 0);
+        (rollout.ended, rollout.unseen, rollout.forced_kills) = (0, 0, 0);
+        (rollout.pools_left_open, rollout.longest_shutdown_seconds) = (0, 0);
+        rollout.exit_codes.clear();
     }
     // Whether pods drain is in `drains`; the condition says it once more, for people.
     let conditions = status.conditions.iter();

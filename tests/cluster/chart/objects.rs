@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::crd::until_established;
+
 use super::{CRDS_CHART, kubectl, namespace, one, render, run, template, text};
 
 const CRD: &str = "gracefuldeployments.graceful.dev";
@@ -84,7 +86,7 @@ fn roles_grant_nothing_broad() {
         kind == "ClusterRole" || kind == "Role"
     };
     let roles: Vec<_> = objects.iter().filter(is_role).collect();
-    assert_eq!(roles.len(), 4, "operator, view, edit and check");
+    assert_eq!(roles.len(), 5, "operator, its Lease, view, edit and check");
     for rule in roles.iter().filter_map(|role| role["rules"].as_array()) {
         for rule in rule {
             for field in ["apiGroups", "resources", "verbs"] {
@@ -158,30 +160,22 @@ fn pods_run_where_pods_are_restricted() {
 #[test]
 fn monitors_are_what_the_prometheus_operator_knows() {
     let folder = std::env::var("PROMETHEUS_OPERATOR").expect("run cargo xtask test cluster");
-    let crds = ["servicemonitors", "podmonitors"];
+    let crds = ["servicemonitors", "podmonitors", "prometheusrules"];
     for crd in crds {
         let file =
             format!("{folder}/example/prometheus-operator-crd/monitoring.coreos.com_{crd}.yaml");
-        let name = format!("crd/{crd}.monitoring.coreos.com");
-        for arguments in [
-            ["apply", "--server-side", "--filename", file.as_str()],
-            [
-                "wait",
-                "--for=condition=Established",
-                &name,
-                "--timeout=60s",
-            ],
-        ] {
-            let output = run("kubectl", &arguments);
-            assert!(output.status.success(), "{}", text(&output.stderr));
-        }
+        let output = run("kubectl", &["apply", "--server-side", "--filename", &file]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        until_established(&format!("crd/{crd}.monitoring.coreos.com"));
     }
     let mut objects = template(&[
         "metrics.serviceMonitor.enabled=true",
         "metrics.podMonitor.enabled=true",
+        "metrics.agentMonitor.enabled=true",
+        "metrics.prometheusRule.enabled=true",
     ]);
     objects.retain(|object| object["apiVersion"] == "monitoring.coreos.com/v1");
-    assert_eq!(objects.len(), crds.len());
+    assert_eq!(objects.len(), 4);
     for object in &mut objects {
         object["metadata"]["namespace"] = json!("default");
     }

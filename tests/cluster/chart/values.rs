@@ -123,6 +123,15 @@ fn others() -> Vec<(&'static str, Value)> {
         ("metrics.podMonitor.enabled", json!(false)),
         ("metrics.podMonitor.interval", json!("1m")),
         ("metrics.podMonitor.labels", json!({"other": "a"})),
+        ("metrics.agentMonitor.enabled", json!(false)),
+        ("metrics.agentMonitor.interval", json!("1m")),
+        ("metrics.agentMonitor.labels", json!({"other": "a"})),
+        ("metrics.prometheusRule.enabled", json!(false)),
+        ("metrics.prometheusRule.labels", json!({"other": "a"})),
+        ("metrics.prometheusRule.runbooks", json!("https://other")),
+        ("metrics.dashboards.enabled", json!(false)),
+        ("metrics.dashboards.labels", json!({"other": "a"})),
+        ("metrics.dashboards.annotations", json!({"other": "a"})),
         ("extraObjects", json!([])),
     ]
 }

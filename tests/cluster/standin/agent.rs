@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use graceful::api::farewell::Farewell;
 use graceful::api::receipt::{MeasuredBy, Outcome, Receipt};
 use graceful::api::request::DrainRequest;
 use graceful::api::v1alpha1::Drain;
@@ -119,6 +120,20 @@ impl Agent {
         json!({
             "name": AGENT, "image": "agent", "imageID": "agent", "restartCount": self.restarts,
             "ready": self.is_ready(now), "started": true, "state": state, "lastState": last,
+        })
+    }
+
+    /// Its container's status when the pod has ended: its last words, and the receipt before.
+    pub(super) fn ended(&self, pod: &Pod, manner: Manner) -> Value {
+        let uid = pod.uid().unwrap_or_default();
+        let exit = manner.said;
+        let said = json!(Farewell { uid, exit }).to_string();
+        json!({
+            "name": AGENT, "image": "agent", "imageID": "agent", "restartCount": self.restarts,
+            "ready": false, "started": false, "lastState": self.end.clone().unwrap_or(json!({})),
+            "state": {"terminated": {
+                "exitCode": 0, "finishedAt": now_in_seconds(), "message": said,
+            }},
         })
     }
 }

@@ -117,7 +117,12 @@ impl Body {
             "containerStatuses": containers(pod, manner, is_ready, has_ended),
         });
         if Agent::is_in(pod) {
-            status["initContainerStatuses"] = json!([self.agent.status(now)]);
+            let agent = if has_ended {
+                self.agent.ended(pod, manner)
+            } else {
+                self.agent.status(now)
+            };
+            status["initContainerStatuses"] = json!([agent]);
         }
         status
     }
@@ -126,7 +131,10 @@ impl Body {
 /// The app's containers. They are as ready as the pod, but for the agent's answer.
 fn containers(pod: &Pod, manner: Manner, is_ready: bool, has_ended: bool) -> Vec<Value> {
     let (state, runs) = match manner.start {
-        _ if has_ended => (json!({"terminated": {"exitCode": 0}}), false),
+        _ if has_ended => {
+            let ended = json!({"exitCode": manner.code, "finishedAt": now_in_seconds()});
+            (json!({"terminated": ended}), false)
+        }
         Start::ImagePullError => (json!({"waiting": {"reason": "ImagePullBackOff"}}), false),
         Start::Crash => (json!({"waiting": {"reason": "CrashLoopBackOff"}}), false),
         Start::Ready(_) | Start::NeverReady => (json!({"running": {}}), true),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use graceful::api::farewell::Exit;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
@@ -48,6 +49,10 @@ pub(crate) struct Manner {
     pub(crate) hearing: Hearing,
     /// From SIGTERM to the end.
     pub(crate) exit: Pace,
+    /// Exit code of the app's containers.
+    pub(crate) code: i32,
+    /// What its agent says of the app's end.
+    pub(crate) said: Exit,
 }
 
 impl Default for Manner {
@@ -58,6 +63,8 @@ impl Default for Manner {
             work: Pace::After(Duration::ZERO),
             hearing: Hearing::Good,
             exit: Pace::After(Duration::ZERO),
+            code: 0,
+            said: Exit::default(),
         }
     }
 }

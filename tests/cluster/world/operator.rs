@@ -6,6 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
 /// An operator that watches one namespace.
 pub(crate) struct Operator {
     process: Child,
@@ -74,6 +81,25 @@ impl Operator {
     /// The number of its process.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// What it counts: the page of its metrics. Of the one that was started last in its namespace.
+    pub(crate) async fn metrics(namespace: &str) -> String {
+        let text = std::fs::read_to_string(log(namespace)).unwrap_or_default();
+        let line = text.lines().rfind(|line| line.contains("answers probes"));
+        let (_, address) = line
+            .and_then(|line| line.split_once("address="))
+            .expect("its address in its log");
+        let stream = TcpStream::connect(address.trim())
+            .await
+            .expect("it listens");
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("/metrics").header("Host", "operator");
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let answer = sender.send_request(request).await.expect("an answer");
+        let body = answer.into_body().collect().await.expect("a page");
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
     }
 
     /// Waits until it has ended by itself.

@@ -6,12 +6,12 @@ use graceful::api::{COST_DRAINING, COST_NEXT};
 use graceful::rollout::{Action, Hold, Invalid, Observation, Plan, Pod, plan};
 
 use super::fixtures::{
-    DrainSentence, PodSentence, ServiceSentence, at, at_milliseconds, drain, observation, pod,
-    revision, service, target,
+    DrainSentence, PodSentence, ServiceSentence, at, drain, observation, pod, revision, service,
+    target,
 };
 
 /// Four old pods beside a complete new revision; the pods are given.
-fn replaced(pods: Vec<Pod>, drains: Vec<DrainRecord>) -> Observation {
+pub(super) fn replaced(pods: Vec<Pod>, drains: Vec<DrainRecord>) -> Observation {
     let mut seen = observation(target(), at(100));
     let count = u32::try_from(pods.len()).expect("few pods");
     let ready = pods.iter().filter(|pod| pod.is_ready()).count();
@@ -26,7 +26,7 @@ fn replaced(pods: Vec<Pod>, drains: Vec<DrainRecord>) -> Observation {
 }
 
 /// A pod that heard, is out of service, and whose receipt was seen.
-fn drained(name: &str) -> Pod {
+pub(super) fn drained(name: &str) -> Pod {
     let mut pod = pod(name)
         .of("old")
         .running()
@@ -36,13 +36,13 @@ fn drained(name: &str) -> Pod {
     pod
 }
 
-fn drained_record(name: &str) -> DrainRecord {
+pub(super) fn drained_record(name: &str) -> DrainRecord {
     drain(name, DrainWay::Readiness, 0)
         .withdrawn(1)
         .ended(DrainEnd::Drained)
 }
 
-fn scales(plan: &Plan) -> Vec<(&str, u32)> {
+pub(super) fn scales(plan: &Plan) -> Vec<(&str, u32)> {
     plan.actions
         .iter()
         .filter_map(|action| match action {
@@ -54,7 +54,7 @@ fn scales(plan: &Plan) -> Vec<(&str, u32)> {
         .collect()
 }
 
-fn record<'a>(plan: &'a Plan, pod: &str) -> &'a DrainRecord {
+pub(super) fn record<'a>(plan: &'a Plan, pod: &str) -> &'a DrainRecord {
     let drains = &plan.status.as_ref().expect("a status").drains;
     drains
         .iter()
@@ -107,53 +107,6 @@ fn nothing_is_withdrawn_beside_a_pod_that_its_replica_set_has_still_to_take() {
     assert_eq!(record(&plan(&seen), "b").outcome, None);
 }
 
-/// The order rests on a cost: that the ReplicaSet's controller has seen it, the label tells that goes
-/// with it.
-#[test]
-fn pod_leaves_beside_one_that_drains_once_its_replica_set_tells_of_its_label() {
-    let mut first = drained("a");
-    (first.deletion_cost, first.is_labelled) = (COST_NEXT, false);
-    let pods = vec![first, drained("b")];
-    let draining = drain("b", DrainWay::Readiness, 0).withdrawn(1);
-    let mut seen = replaced(pods, vec![drained_record("a").retired(1), draining]);
-    seen.revisions[0].counted_labelled = Some(2);
-    let early = plan(&seen);
-    assert_eq!(scales(&early), []);
-    assert!(early.holds.contains(&Hold::ReplicaSetBehind {
-        replica_set: "old".into()
-    }));
-    seen.revisions[0].counted_labelled = Some(1);
-    assert_eq!(scales(&plan(&seen)), [("old", 1)]);
-}
-
-/// A pod that was born without the label can tell nothing by it.
-#[test]
-fn cost_of_a_pod_that_never_had_the_label_gets_its_time() {
-    let mut first = drained("a");
-    (first.deletion_cost, first.is_labelled) = (COST_NEXT, false);
-    first.injected = "injected-0".into();
-    let pods = vec![first, drained("b")];
-    let draining = drain("b", DrainWay::Readiness, 0).withdrawn(1);
-    let mut seen = replaced(pods, vec![drained_record("a").retired(100), draining]);
-    seen.revisions[0].counted_labelled = Some(1);
-    let early = plan(&seen);
-    assert_eq!(scales(&early), []);
-    assert_eq!(early.wake, Some(at_milliseconds(100_500)));
-    seen.now = at(101);
-    assert_eq!(scales(&plan(&seen)), [("old", 1)]);
-}
-
-/// R11, T2.
-#[test]
-fn pod_that_an_endpoint_slice_names_again_is_not_given_up() {
-    let again = drained("a");
-    let mut seen = replaced(vec![again.clone()], vec![drained_record("a").retired(99)]);
-    seen.services = vec![service("web").naming_ready(&again)];
-    let plan = plan(&seen);
-    assert_eq!(scales(&plan), []);
-    assert!(plan.holds.contains(&Hold::StillNamed { pod: "a".into() }));
-}
-
 /// R30.
 #[test]
 fn drain_starts_over_where_its_request_was_taken_off() {
@@ -164,38 +117,6 @@ fn drain_starts_over_where_its_request_was_taken_off() {
     let drain = record(&plan, "a");
     assert_ne!(drain.epoch, "epoch-of-a");
     assert_eq!((drain.outcome, drain.retired.as_ref()), (None, None));
-}
-
-#[test]
-fn pods_that_finish_one_after_the_other_wait_for_no_patience() {
-    let mut first = drained("a");
-    let mut second = drained("b");
-    first.deletion_cost = COST_NEXT;
-    second.deletion_cost = COST_NEXT;
-    let drains = vec![drained_record("a").retired(99), drained_record("b")];
-    let mut seen = replaced(vec![first, second], drains);
-    let joined = plan(&seen);
-    assert!(record(&joined, "b").retired.is_some());
-    assert_eq!(joined.holds, []);
-    seen.previous = joined.status.expect("a status");
-    assert_eq!(scales(&plan(&seen)), [("old", 0)]);
-}
-
-#[test]
-fn pod_that_is_given_up_only_now_is_not_put_beside_the_one_that_goes_now() {
-    let mut pods = vec![drained("a"), drained("b"), drained("c")];
-    pods[0].deletion_cost = COST_NEXT;
-    let draining = drain("c", DrainWay::Readiness, 0).withdrawn(1);
-    let records = vec![
-        drained_record("a").retired(99),
-        drained_record("b"),
-        draining,
-    ];
-    let first = plan(&replaced(pods, records));
-    assert_eq!(scales(&first), [("old", 2)]);
-    let marks = |action: &Action| matches!(action, Action::SetDeletionCost { .. });
-    assert!(!first.actions.iter().any(marks), "{:?}", first.actions);
-    assert!(record(&first, "b").retired.is_some());
 }
 
 #[test]
@@ -378,20 +299,4 @@ fn pod_that_its_replica_set_deletes_already_is_waited_for() {
     };
     assert_eq!(outcome.holds, [behind]);
     assert!(outcome.actions.is_empty(), "{:?}", outcome.actions);
-}
-
-/// It may turn ready before its ReplicaSet chooses, and then nothing but its cost tells it from one that
-/// serves.
-#[test]
-fn unready_pod_is_marked_before_it_is_scaled_away_beside_one_that_serves() {
-    let flapping = pod("a").of("old").running();
-    let drains = vec![drain("a", DrainWay::Termination, 98).retired(99)];
-    let mut seen = replaced(vec![flapping, pod("b").of("old").ready(0)], drains);
-    let first = plan(&seen);
-    assert_eq!(scales(&first), []);
-    let marks =
-        |action: &Action| matches!(action, Action::SetDeletionCost { pod } if pod.uid == "a");
-    assert!(first.actions.iter().any(marks), "{:?}", first.actions);
-    seen.pods[0].deletion_cost = COST_NEXT;
-    assert_eq!(scales(&plan(&seen)), [("old", 1)]);
 }

@@ -48,6 +48,8 @@ pub(super) fn target() -> Target {
         withdrawal: Withdrawal::Auto,
         drain_timeout: Duration::from_mins(5),
         drain_min: Duration::from_secs(5),
+        drain_quiet: Duration::from_secs(3),
+        shutdown_timeout: Duration::from_secs(30),
         drain_settings: SETTINGS.into(),
         conditions: Vec::new(),
         on_timeout: Overdue::Leaves,
@@ -73,6 +75,7 @@ pub(super) fn observation(target: Target, now: Timestamp) -> Observation {
         claims: Claims::default(),
         pods: Vec::new(),
         services: Vec::new(),
+        ends: Vec::new(),
         previous: graceful::api::v1alpha1::GracefulDeploymentStatus::default(),
     }
 }

@@ -33,7 +33,8 @@ pub(super) fn up(cluster: &Local, nodes: u8, progress: Progress) -> Result<()> {
         return kind::up_instead(cluster, nodes, &why, progress);
     }
     debian::install(progress)?;
-    let programs = tools::all(progress)?;
+    let mut programs = tools::all(progress)?;
+    programs.extend(debian::unpacked(progress)?);
     down::clean(cluster).context("clean up after an earlier cluster")?;
     prepare(cluster, nodes, &programs).context("prepare the cluster's folder")?;
     progress.say(format!("starting the cluster {}", cluster.name));

@@ -1,0 +1,124 @@
+//! A real Prometheus, Debian's, scrapes the operator and the agents of a rollout: every panel of the
+//! dashboards has something to show, a healthy rollout raises no alert, and one that cuts a connection does.
+
+mod prometheus;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ResourceQuota, Service};
+use serde_json::{Value, json};
+
+use graceful::api::v1alpha1::GracefulDeployment;
+
+use crate::app::App;
+use crate::cluster::{World, test_alone};
+use crate::stream::Stream;
+use prometheus::Prometheus;
+
+const SOON: Duration = Duration::from_secs(120);
+
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/graceful-deployment");
+
+/// What Grafana puts in for its own variables; the rate's window is four scrapes long, as there.
+const VARIABLES: [(&str, &str); 4] = [
+    ("$__rate_interval", "4s"),
+    ("$__range", "5m"),
+    ("$namespace", ".*"),
+    ("$name", ".*"),
+];
+
+/// Every panel with its expressions.
+fn panels() -> Vec<(String, Vec<String>)> {
+    let folder = std::fs::read_dir(Path::new(CHART).join("dashboards")).expect("the dashboards");
+    let mut found = Vec::new();
+    for entry in folder {
+        let dashboard = std::fs::read(entry.expect("an entry").path()).expect("a dashboard");
+        let dashboard: Value = serde_json::from_slice(&dashboard).expect("JSON");
+        for panel in dashboard["panels"].as_array().expect("panels") {
+            let targets = panel["targets"].as_array().expect("targets").iter();
+            let expressions = targets.map(|target| {
+                let text = target["expr"].as_str().expect("an expression").to_owned();
+                let put_in = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
+                VARIABLES.iter().fold(text, put_in)
+            });
+            let title = format!("{}: {}", dashboard["title"], panel["title"]);
+            found.push((title, expressions.collect()));
+        }
+    }
+    found
+}
+
+/// Two apps in service, one of which has a client that does not go, and no time to wait for it.
+async fn start(world: &World) -> Stream {
+    let healthy = App::graceful("healthy").replicas(2).notify();
+    let hasty = App::graceful("hasty").spec("/drain/timeoutSeconds", json!(8));
+    for app in [&healthy, &hasty] {
+        world.create::<GracefulDeployment>(app.object()).await;
+        world.create::<Service>(app.service()).await;
+    }
+    for name in ["healthy", "hasty"] {
+        world.complete(name, SOON).await;
+    }
+    let pods = world.pods("hasty").await;
+    let stream = Stream::open(&pods[0], Duration::from_secs(300)).await;
+    for (name, app) in [("healthy", &healthy), ("hasty", &hasty)] {
+        let change = app.change(2);
+        world.patch::<GracefulDeployment>(name, change).await;
+    }
+    stream
+}
+
+/// An object that the API server takes no ReplicaSet for.
+async fn fail(world: &World) {
+    let quota = json!({
+        "metadata": {"name": "full"},
+        "spec": {"hard": {"count/replicasets.apps": "1"}},
+    });
+    world.create::<ResourceQuota>(quota).await;
+    world
+        .until("the quota is in force", SOON, async || {
+            let quota = world.api::<ResourceQuota>().get("full").await.expect("it");
+            let status = quota.status.and_then(|status| status.used);
+            status.map(drop).ok_or_else(|| "not counted yet".into())
+        })
+        .await;
+    let refused = App::graceful("refused").object();
+    world.create::<GracefulDeployment>(refused).await;
+}
+
+/// B43.
+#[test]
+fn every_panel_shows_what_prometheus_scraped() {
+    test_alone("watched", |world| async move {
+        let prometheus = Prometheus::start(&world.namespace).await;
+        let stream = start(&world).await;
+        for name in ["healthy", "hasty"] {
+            world.complete(name, SOON).await;
+        }
+        drop(stream);
+        fail(&world).await;
+        let all = panels();
+        world
+            .until("every panel has data", SOON, async || {
+                let mut empty = BTreeSet::new();
+                for (title, expressions) in &all {
+                    for expression in expressions {
+                        if !prometheus.has_data(expression).await {
+                            empty.insert(title);
+                        }
+                    }
+                }
+                if empty.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("{empty:?}"))
+                }
+            })
+            .await;
+        let raised = prometheus.alerts(&world.namespace).await;
+        let cut = ("GracefulConnectionsCut".to_owned(), "hasty".to_owned());
+        assert_eq!(raised, [cut].into());
+    });
+}

@@ -1,0 +1,169 @@
+//! Prometheus as a process of the test's own, in the cluster's network: it finds operator and agents by the
+//! API server, as it does in a cluster, and judges the chart's own alerts.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::CHART;
+
+const ADDRESS: &str = "127.0.0.1:19090";
+
+/// One that runs until it is dropped.
+pub(super) struct Prometheus {
+    process: Child,
+    folder: TempDir,
+    began: Timestamp,
+}
+
+impl Prometheus {
+    /// Scrapes the operator, and the agents of one namespace, each second.
+    pub(super) async fn start(namespace: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("prometheus.json");
+        // JSON is YAML.
+        std::fs::write(&config, configuration(namespace).to_string()).expect("written");
+        let log = std::fs::File::create(folder.path().join("log")).expect("a log");
+        let process = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={ADDRESS}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("start prometheus");
+        let prometheus = Self {
+            process,
+            folder,
+            began: Timestamp::now(),
+        };
+        prometheus.wait_for_targets().await;
+        prometheus
+    }
+
+    /// The operator has been scraped.
+    async fn wait_for_targets(&self) {
+        for _ in 0..600 {
+            let answer = ask("/api/v1/query?query=graceful_operator_leader").await;
+            if !list(&answer["data"]["result"]).is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        panic!("Prometheus does not find the operator:\n{log}");
+    }
+
+    /// Whether an expression has had a value since the test began.
+    pub(super) async fn has_data(&self, expression: &str) -> bool {
+        let (start, end) = (self.began.as_second(), Timestamp::now().as_second());
+        let query = encoded(expression);
+        let path = format!("/api/v1/query_range?query={query}&start={start}&end={end}&step=1");
+        let answer = ask(&path).await;
+        assert_eq!(answer["status"], "success", "{expression}: {answer}");
+        let series = list(&answer["data"]["result"]);
+        let mut values = series.iter().flat_map(|series| list(&series["values"]));
+        values.any(|value| value[1] != "NaN")
+    }
+
+    /// Alerts that fire about objects of a namespace, with the object's name.
+    pub(super) async fn alerts(&self, namespace: &str) -> BTreeSet<(String, String)> {
+        let answer = ask("/api/v1/alerts").await;
+        let all = list(&answer["data"]["alerts"]);
+        let ours = all.iter().filter(|alert| {
+            alert["state"] == "firing" && alert["labels"]["namespace"] == namespace
+        });
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        ours.map(|alert| {
+            (
+                text(&alert["labels"]["alertname"]),
+                text(&alert["labels"]["name"]),
+            )
+        })
+        .collect()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn configuration(namespace: &str) -> Value {
+    let kubeconfig = std::env::var("KUBECONFIG").expect("a cluster");
+    let pods = |name: &str, namespace: &str, port: &str| {
+        let labels = [("namespace", "namespace"), ("pod", "pod_name")].map(|(label, meta)| {
+            json!({"source_labels": [format!("__meta_kubernetes_{meta}")], "target_label": label})
+        });
+        let kept = json!({
+            "source_labels": ["__meta_kubernetes_pod_container_port_name"],
+            "action": "keep",
+            "regex": port,
+        });
+        let relabel: Vec<_> = std::iter::once(kept).chain(labels).collect();
+        json!({
+            "job_name": name,
+            // As the chart's monitors have it.
+            "honor_labels": true,
+            "kubernetes_sd_configs": [{
+                "role": "pod",
+                "kubeconfig_file": kubeconfig,
+                "namespaces": {"names": [namespace]},
+            }],
+            "relabel_configs": relabel,
+        })
+    };
+    json!({
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [Path::new(CHART).join("files/alerts.yaml")],
+        "scrape_configs": [
+            pods("operator", "graceful-system", "http"),
+            pods("agents", namespace, "graceful-agent"),
+        ],
+    })
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Any text as a part of a URL.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        let _ = write!(encoded, "%{byte:02X}");
+    }
+    encoded
+}
+
+/// One request; nothing where Prometheus does not answer yet.
+async fn ask(path: &str) -> Value {
+    let Ok(mut stream) = TcpStream::connect(ADDRESS).await else {
+        return Value::Null;
+    };
+    // Of version 1.0: the answer ends with the connection, and is not cut into chunks.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {ADDRESS}\r\n\r\n");
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return Value::Null;
+    }
+    let mut answer = String::new();
+    if stream.read_to_string(&mut answer).await.is_err() {
+        return Value::Null;
+    }
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    serde_json::from_str(body).unwrap_or(Value::Null)
+}

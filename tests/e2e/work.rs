@@ -1,0 +1,148 @@
+//! Work that no connection shows: jobs of a queue, in a real Redis. Beside the worker with its drain roll
+//! one whose drain knows nothing of jobs and a plain Deployment, each with a queue of its own: so the jobs
+//! would show a loss.
+
+use std::process::{Output, Stdio};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use graceful::api::v1alpha1::GracefulDeployment;
+
+use crate::app::App;
+use crate::cluster::{Namespaced, Verdict, World, names, test_under_load};
+use crate::examples::{SOON, WARM_UP, image, plain_complete, program};
+use crate::figure::{assert_at_most, count};
+use crate::rollout::ROLLOUT;
+use crate::timeline::Timeline;
+
+/// Ten a second, of 0.2 s and of 8 s, which is more than the app's own shutdown allows: forty of those run
+/// at any time, so that a pod that does not wait for them cuts some.
+const JOBS: &str = "200";
+
+/// The node's address, which its pods reach.
+const NODE: &str = "10.10.0.1";
+
+/// A queue of one arm, ended with the test.
+struct Queue {
+    address: String,
+    _server: Child,
+}
+
+impl Queue {
+    async fn start(world: &World) -> Self {
+        let free = TcpListener::bind((NODE, 0)).await.expect("a port");
+        let port = free.local_addr().expect("its address").port();
+        drop(free);
+        let port = port.to_string();
+        let server = Command::new("redis-server")
+            .args(["--bind", NODE, "--port", &port, "--protected-mode", "no"])
+            .args(["--save", "", "--appendonly", "no"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("redis-server: run `cargo xtask test e2e`");
+        let address = format!("{NODE}:{port}");
+        world
+            .until("Redis answers", SOON, async || {
+                let answer = TcpStream::connect(&address).await;
+                answer.map(drop).map_err(|error| error.to_string())
+            })
+            .await;
+        Self {
+            address,
+            _server: server,
+        }
+    }
+
+    /// Adds jobs until they are done, and counts those that were lost.
+    fn fill(&self) -> impl Future<Output = Tally> + use<> {
+        let mut client = Command::new(program("example-go-worker-redis"));
+        client.args(["-push", JOBS]).env("REDIS", &self.address);
+        client.stdin(Stdio::null()).kill_on_drop(true);
+        async move { Tally::of(&client.output().await.expect("the example's client")) }
+    }
+}
+
+/// An arm with its queue.
+async fn arm<K: Namespaced>(world: &World, app: App) -> (App, Queue) {
+    let queue = Queue::start(world).await;
+    let app = app
+        .replicas(2)
+        .container("/image", image("go-worker-redis"))
+        .container(
+            "/readinessProbe/httpGet",
+            json!({"path": "/metrics", "port": 8080}),
+        )
+        .env("REDIS", &queue.address);
+    world.create::<K>(app.object()).await;
+    (app, queue)
+}
+
+/// What became of the jobs.
+#[derive(Debug)]
+struct Tally {
+    lost: f64,
+    twice: f64,
+}
+
+impl Tally {
+    /// From the client's last line: `jobs 300, lost 0, twice 0`.
+    fn of(output: &Output) -> Self {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let number = |what: &str| {
+            let (_, rest) = text.rsplit_once(what).expect("the client's tally");
+            let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+            count(digits.unwrap_or_default().parse().expect("a number"))
+        };
+        Self {
+            lost: number(" lost "),
+            twice: number(" twice "),
+        }
+    }
+}
+
+/// Jobs are finished where they run, and none is done twice.
+#[test]
+fn queue_worker_rolls_without_losing_a_job() {
+    test_under_load("worker", |world| async move {
+        let running = json!({
+            "port": 8080, "path": "/metrics", "name": "worker_jobs_running",
+            "labels": {"queue": "jobs"}, "atMost": 0,
+        });
+        let own = App::graceful("app")
+            .notify()
+            .spec("/drain/confirm", json!([{"metric": running}]));
+        let (app, jobs) = arm::<GracefulDeployment>(&world, own).await;
+        let (bare, bare_jobs) = arm::<GracefulDeployment>(&world, App::graceful("bare")).await;
+        let (plain, plain_jobs) = arm::<Deployment>(&world, App::deployment("plain")).await;
+        world.complete("app", SOON).await;
+        world.complete("bare", SOON).await;
+        plain_complete(&world, 2).await;
+
+        let filled = async { tokio::join!(jobs.fill(), bare_jobs.fill(), plain_jobs.fill()) };
+        let rolled = async {
+            sleep(WARM_UP).await;
+            let timeline = Timeline::of(&world);
+            let before = names(&world.pods("app").await);
+            let change = |app: &App| -> Value { app.change(2) };
+            world.patch::<GracefulDeployment>("app", change(&app)).await;
+            world
+                .patch::<GracefulDeployment>("bare", change(&bare))
+                .await;
+            world.patch::<Deployment>("plain", change(&plain)).await;
+            world.complete("app", ROLLOUT).await;
+            timeline.gone(&world, "app", &before, ROLLOUT).await;
+        };
+        let ((ours, bare, plain), ()) = tokio::join!(filled, rolled);
+        println!("without its drain: {bare:?}; in a Deployment: {plain:?}");
+        assert_at_most("go-worker-redis: jobs lost", ours.lost, 0.0, "jobs");
+        assert_at_most("go-worker-redis: jobs done twice", ours.twice, 0.0, "jobs");
+        assert!(bare.lost > 0.0 && plain.lost > 0.0, "the jobs show no loss");
+        Verdict::Held
+    });
+}
