@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::stage::{Outcome, conclude, in_root, sh};
-use crate::{folders, transcript};
+use crate::{folders, tools, transcript};
 
 /// The one version that is used: another may judge the same dependencies differently.
 const CARGO_DENY: &str = "0.20.2";
@@ -29,8 +29,9 @@ const GENERATED: &str = "cargo xtask generate --check";
 
 const OFFLINE: &str = "cargo test --workspace --no-fail-fast";
 
-/// The libraries of other tools, asked about objects that the operator wrote.
-const COMPAT: &str = "go test -mod=readonly ./...";
+/// The libraries of other tools, asked about objects that the operator wrote. Built as the clusters' programs are, so
+/// that what helm was built of is not built again.
+const COMPAT: &str = "go test -mod=readonly -trimpath ./...";
 
 /// What is judged is the change, so the usual run tries the same random cases each time; new ones are
 /// for `--full` and for a plain `cargo test`.
@@ -59,6 +60,7 @@ pub(crate) fn source() -> Vec<Outcome> {
             || sh(DOCS, &[("RUSTDOCFLAGS", RUSTDOCFLAGS)]),
         ),
         plain("generated", GENERATED),
+        Outcome::of("workflows", "actionlint", workflows),
     ]
 }
 
@@ -85,6 +87,13 @@ fn deny() -> Result<()> {
     let mut command = in_root(&program.to_string_lossy())?;
     command.args(DENY.split_whitespace());
     transcript::run(&mut command, "cargo-deny")
+}
+
+/// Scripts in workflows are left to those who read them: what judges shell may or may not be installed.
+fn workflows() -> Result<()> {
+    let mut command = in_root(&tools::actionlint()?.to_string_lossy())?;
+    command.args(["-shellcheck=", "-pyflakes="]);
+    transcript::run(&mut command, "actionlint")
 }
 
 /// A program of cargo's in the user's cache, where it is built once (two minutes). Unoptimised: it

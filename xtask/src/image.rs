@@ -74,6 +74,9 @@ pub(crate) struct Args {
     /// The tag of that image
     #[arg(long, default_value = "latest", requires = "program")]
     tag: String,
+    /// Put into the programs what they are made of, for scanners of images
+    #[arg(long, conflicts_with = "program")]
+    auditable: bool,
 }
 
 /// Builds the binaries and writes both images, or writes the one of a given program.
@@ -81,7 +84,7 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> Result<()> {
     let images = match &args.program {
         Some(program) => vec![of_program(program, &args.tag)?],
-        None => build(Progress::start())?.to_vec(),
+        None => build_with(Progress::start(), args.auditable)?.to_vec(),
     };
     for image in images {
         let Written {
@@ -113,7 +116,11 @@ pub(crate) fn of_program(program: &Path, tag: &str) -> Result<Written> {
 
 /// The operator's image and the agent's, in this order.
 pub(crate) fn build(progress: Progress) -> Result<[Written; 2]> {
-    let folder = binaries::build(progress)?;
+    build_with(progress, false)
+}
+
+fn build_with(progress: Progress, is_auditable: bool) -> Result<[Written; 2]> {
+    let folder = binaries::build(progress, is_auditable)?;
     let image = |name: &str| -> Result<Written> {
         let written = of_program(&folder.join(name), env!("CARGO_PKG_VERSION"))?;
         let size = fs::metadata(&written.archive)

@@ -18,6 +18,7 @@ mod load;
 mod measurements;
 mod modules;
 mod process;
+mod sbom;
 mod simulate;
 mod stage;
 mod test;
@@ -54,6 +55,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Build the images of operator and agent as tar files
     Image(image::Args),
+    /// Write what the two programs are made of, as CycloneDX
+    Sbom(sbom::Args),
 }
 
 fn main() -> ExitCode {
@@ -81,5 +84,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Image(args) => image::main(&args),
+        Command::Sbom(args) => sbom::run(&args),
     }
 }

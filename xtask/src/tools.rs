@@ -119,6 +119,21 @@ const SETS: &[Set] = &[
     },
 ];
 
+/// Judges the workflows of the repository; no part of a cluster.
+const ACTIONLINT: Set = Set {
+    name: "actionlint",
+    module: "github.com/rhysd/actionlint",
+    version_variables: &[],
+    tags: &[],
+    programs: &[("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")],
+};
+
+/// The linter of workflows, built where it is not in the cache yet.
+pub(crate) fn actionlint() -> Result<PathBuf> {
+    let folder = build::build(&ACTIONLINT, Progress::start()).context("build actionlint")?;
+    Ok(folder.join(ACTIONLINT.name))
+}
+
 /// Builds what is not in the cache yet and gives every program with its path.
 pub(crate) fn all(progress: Progress) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut programs = Vec::new();
@@ -222,7 +237,11 @@ mod tests {
 
     #[test]
     fn every_set_has_its_module_with_a_version() {
-        for set in SETS.iter().filter(|set| !set.module.is_empty()) {
+        for set in SETS
+            .iter()
+            .chain([&ACTIONLINT])
+            .filter(|set| !set.module.is_empty())
+        {
             let go_mod = std::fs::read_to_string(set.source().unwrap().join("go.mod")).unwrap();
             assert!(
                 required_version(&go_mod, set.module).is_some(),
@@ -235,7 +254,11 @@ mod tests {
 
     #[test]
     fn every_program_is_a_tool_of_its_module() {
-        for set in SETS.iter().filter(|set| !set.module.is_empty()) {
+        for set in SETS
+            .iter()
+            .chain([&ACTIONLINT])
+            .filter(|set| !set.module.is_empty())
+        {
             let go_mod = std::fs::read_to_string(set.source().unwrap().join("go.mod")).unwrap();
             for (_, package) in set.programs {
                 assert!(

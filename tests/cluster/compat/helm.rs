@@ -100,9 +100,7 @@ fn helm_4_fails_where_a_rollout_is_stalled() {
         assert!(!said.error.contains("deadline exceeded"), "{said:?}");
         let now = world.trail.now();
         assert!(now.pods.values().filter(|pod| is_ready(pod)).count() >= 3);
-        upgrade("helm", &world.namespace, "web:3", &soon)
-            .await
-            .good();
+        upgrade("helm", &world.namespace, "web:3", &[]).await.good();
         assert_done(&world, "web:3").await;
     });
 }

@@ -6,15 +6,26 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::folders;
 use crate::process::{self, Progress};
 use crate::stage::in_root;
+use crate::{check, folders};
 
 const BINARIES: [&str; 2] = ["graceful-operator", "graceful-agent"];
 
-/// The folder that holds the built programs.
-pub(super) fn build(progress: Progress) -> Result<PathBuf> {
-    let mut cargo = in_root("cargo")?;
+/// The one version that is used.
+const CARGO_AUDITABLE: &str = "0.7.7";
+
+/// The folder that holds the built programs. Auditable ones carry the list of what they are made of, which
+/// scanners of images read.
+pub(super) fn build(progress: Progress, is_auditable: bool) -> Result<PathBuf> {
+    let mut cargo = if is_auditable {
+        let program = check::installed("cargo-auditable", CARGO_AUDITABLE, "")?;
+        let mut cargo = in_root(&program.to_string_lossy())?;
+        cargo.arg("auditable");
+        cargo
+    } else {
+        in_root("cargo")?
+    };
     cargo
         .args([
             "build",
