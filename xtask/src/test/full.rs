@@ -35,7 +35,7 @@ const EQUIVALENT: &str = "tests/mutants.txt";
 const MUTANTS: &str = "mutants --file src/rollout.rs --file src/rollout/**/*.rs --no-shuffle \
                        --profile mutants --no-times --colors never --timeout 300 --build-timeout 900";
 const MUTANTS_SHARE: (&str, &str) = ("GRACEFUL_CASES", "5");
-const MUTANTS_TESTS: &str = "-- --test planner";
+const MUTANTS_TESTS: &str = "--cargo-arg=--test=planner";
 
 /// Properties with many times their cases.
 pub(super) fn fuzz() -> Outcome {
