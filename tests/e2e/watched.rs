@@ -92,7 +92,7 @@ async fn fail(world: &World) {
 #[test]
 fn every_panel_shows_what_prometheus_scraped() {
     test_alone("watched", |world| async move {
-        let prometheus = Prometheus::start(&world.namespace).await;
+        let prometheus = Prometheus::start(&world).await;
         let stream = start(&world).await;
         for name in ["healthy", "hasty"] {
             world.complete(name, SOON).await;
