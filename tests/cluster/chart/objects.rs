@@ -172,7 +172,11 @@ fn monitors_are_what_the_prometheus_operator_knows() {
                 "--timeout=60s",
             ],
         ] {
-            let output = run("kubectl", &arguments);
+            let mut output = run("kubectl", &arguments);
+            // A definition that was just made has no conditions yet, which is an error to kubectl.
+            while text(&output.stderr).contains("accessor error") {
+                output = run("kubectl", &arguments);
+            }
             assert!(output.status.success(), "{}", text(&output.stderr));
         }
     }
