@@ -172,27 +172,27 @@ impl Shell {
 
 /// B06.
 #[test]
-fn commands_of_the_pages_do_what_they_say() {
-    run::<Graceful, _>("docs", |world| async move {
+fn commands_of_the_migration_do_what_they_say() {
+    run::<Graceful, _>("migrate", |world| async move {
         let shell = Shell::of(&world).await;
-        let [migrate, troubleshooting] = PAGES;
+        let serves = "kubectl rollout status deployment chat --timeout 90s";
         shell
             .run("kubectl apply --filename chat-deployment.yaml")
             .await;
-        shell
-            .run("kubectl rollout status deployment chat --timeout 90s")
-            .await;
-        shell.run_page(migrate, &world.namespace).await;
-        shell
-            .run("kubectl rollout status deployment chat --timeout 90s")
-            .await;
-        shell
-            .run("kubectl delete deployment chat --cascade=orphan")
-            .await;
+        shell.run(serves).await;
+        shell.run_page(PAGES[0], &world.namespace).await;
+        shell.run(serves).await;
+    });
+}
+
+#[test]
+fn commands_for_3_a_m_do_what_they_say() {
+    run::<Graceful, _>("night", |world| async move {
+        let shell = Shell::of(&world).await;
         shell.run("kubectl apply --filename chat.yaml").await;
         shell
             .run("kubectl wait gd chat --for condition=Ready --timeout 90s")
             .await;
-        shell.run_page(troubleshooting, &world.namespace).await;
+        shell.run_page(PAGES[1], &world.namespace).await;
     });
 }

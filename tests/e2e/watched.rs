@@ -92,7 +92,7 @@ async fn fail(world: &World) {
 #[test]
 fn every_panel_shows_what_prometheus_scraped() {
     test_alone("watched", |world| async move {
-        let prometheus = Prometheus::start(&world.namespace).await;
+        let prometheus = Prometheus::start(&world).await;
         let stream = start(&world).await;
         for name in ["healthy", "hasty"] {
             world.complete(name, SOON).await;
@@ -117,8 +117,16 @@ fn every_panel_shows_what_prometheus_scraped() {
                 }
             })
             .await;
-        let raised = prometheus.alerts(&world.namespace).await;
+        // A pod's end is on record some seconds after it.
         let cut = ("GracefulConnectionsCut".to_owned(), "hasty".to_owned());
-        assert_eq!(raised, [cut].into());
+        world
+            .until("the cut is told of, and nothing else", SOON, async || {
+                let raised = prometheus.alerts(&world.namespace).await;
+                let wanted = [cut.clone()].into();
+                (raised == wanted)
+                    .then_some(())
+                    .ok_or_else(|| format!("{raised:?}"))
+            })
+            .await;
     });
 }

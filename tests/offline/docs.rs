@@ -122,3 +122,29 @@ fn every_page_begins_with_its_title() {
         assert!(title.starts_with("# "), "{}: {title}", page.path);
     }
 }
+
+/// The first column of the table for 3 a.m. is what the operator writes.
+#[test]
+fn what_is_said_of_messages_is_what_they_say() {
+    let page = read("docs/troubleshooting.md");
+    let (_, table) = page.split_once("| it says |").expect("the table");
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let code = read("src/rollout/hold.rs");
+    let code = code.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut count = 0;
+    for row in rows {
+        let said = row.split('`').nth(1).expect("a message");
+        for part in said
+            .split('…')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            assert!(code.contains(part), "no message says {part:?}");
+        }
+        count += 1;
+    }
+    assert!(count > 10, "{count}");
+}

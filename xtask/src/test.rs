@@ -54,6 +54,8 @@ pub(crate) enum Stage {
     Cluster,
     /// The operator under real traffic.
     E2e,
+    /// Long: the book of docs/, made by mdBook.
+    Book,
     /// Long: properties with many cases.
     Fuzz,
     /// Long: the simulation with many seeds.
@@ -75,6 +77,7 @@ impl Stage {
             Self::Offline => "offline",
             Self::Cluster => "cluster",
             Self::E2e => "e2e",
+            Self::Book => "book",
             Self::Fuzz => "fuzz",
             Self::Simulation => "simulation",
             Self::Changes => "changes",
@@ -122,6 +125,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         match stage {
             Stage::Check => outcomes.extend(check::source()),
             Stage::Offline => outcomes.extend(check::offline()),
+            Stage::Book => outcomes.push(full::book()),
             Stage::Fuzz => outcomes.push(full::fuzz()),
             Stage::Simulation => outcomes.push(full::simulation()),
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),

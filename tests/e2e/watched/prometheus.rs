@@ -1,36 +1,44 @@
-//! Prometheus as a process of the test's own, in the cluster's network: it finds operator and agents by the
-//! API server, as it does in a cluster, and judges the chart's own alerts.
+//! Prometheus as a process of the test's own, in the cluster's network: it scrapes operator and agents, and
+//! judges the chart's own alerts. Debian builds it without a view of Kubernetes, so the test tells it by a file
+//! what there is, as its own discovery would.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use graceful::api::AGENT;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use super::CHART;
+use crate::cluster::World;
 
 const ADDRESS: &str = "127.0.0.1:19090";
 
 /// One that runs until it is dropped.
 pub(super) struct Prometheus {
     process: Child,
+    discovery: JoinHandle<()>,
     folder: TempDir,
     began: Timestamp,
 }
 
 impl Prometheus {
     /// Scrapes the operator, and the agents of one namespace, each second.
-    pub(super) async fn start(namespace: &str) -> Self {
+    pub(super) async fn start(world: &World) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("prometheus.json");
         // JSON is YAML.
-        std::fs::write(&config, configuration(namespace).to_string()).expect("written");
+        std::fs::write(&config, configuration(folder.path()).to_string()).expect("written");
         let log = std::fs::File::create(folder.path().join("log")).expect("a log");
         let process = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
@@ -43,8 +51,11 @@ impl Prometheus {
             .stderr(log)
             .spawn()
             .expect("start prometheus");
+        let (client, namespace) = (world.client.clone(), world.namespace.clone());
+        let discovery = discover(client, namespace, folder.path().to_owned());
         let prometheus = Self {
             process,
+            discovery: tokio::spawn(discovery),
             folder,
             began: Timestamp::now(),
         };
@@ -97,44 +108,64 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
+        self.discovery.abort();
         // Gone already is as good.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-fn configuration(namespace: &str) -> Value {
-    let kubeconfig = std::env::var("KUBECONFIG").expect("a cluster");
-    let pods = |name: &str, namespace: &str, port: &str| {
-        let labels = [("namespace", "namespace"), ("pod", "pod_name")].map(|(label, meta)| {
-            json!({"source_labels": [format!("__meta_kubernetes_{meta}")], "target_label": label})
-        });
-        let kept = json!({
-            "source_labels": ["__meta_kubernetes_pod_container_port_name"],
-            "action": "keep",
-            "regex": port,
-        });
-        let relabel: Vec<_> = std::iter::once(kept).chain(labels).collect();
+fn configuration(folder: &Path) -> Value {
+    let job = |name: &str| {
+        let file = folder.join(format!("{name}.json"));
         json!({
             "job_name": name,
             // As the chart's monitors have it.
             "honor_labels": true,
-            "kubernetes_sd_configs": [{
-                "role": "pod",
-                "kubeconfig_file": kubeconfig,
-                "namespaces": {"names": [namespace]},
-            }],
-            "relabel_configs": relabel,
+            "file_sd_configs": [{"files": [file], "refresh_interval": "1s"}],
         })
     };
     json!({
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [Path::new(CHART).join("files/alerts.yaml")],
-        "scrape_configs": [
-            pods("operator", "graceful-system", "http"),
-            pods("agents", namespace, "graceful-agent"),
-        ],
+        "scrape_configs": [job("operator"), job("agents")],
     })
+}
+
+/// Says again and again which pods there are.
+async fn discover(client: Client, namespace: String, folder: PathBuf) {
+    loop {
+        for (job, namespace, port) in [
+            ("operator", "graceful-system", "http"),
+            ("agents", &namespace, AGENT),
+        ] {
+            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+            if let Ok(pods) = pods.list(&ListParams::default()).await {
+                let targets: Vec<_> = pods.iter().filter_map(|pod| target(pod, port)).collect();
+                let fresh = folder.join("fresh");
+                std::fs::write(&fresh, json!(targets).to_string()).expect("written");
+                std::fs::rename(&fresh, folder.join(format!("{job}.json"))).expect("renamed");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The port of that name of a pod, as file_sd_configs has it.
+fn target(pod: &Pod, name: &str) -> Option<Value> {
+    let spec = pod.spec.as_ref()?;
+    let address = pod.status.as_ref()?.pod_ip.as_ref()?;
+    let sidecars = spec.init_containers.iter().flatten();
+    let mut ports = spec
+        .containers
+        .iter()
+        .chain(sidecars)
+        .flat_map(|container| container.ports.iter().flatten());
+    let port = ports.find(|port| port.name.as_deref() == Some(name))?;
+    Some(json!({
+        "targets": [format!("{address}:{}", port.container_port)],
+        "labels": {"namespace": pod.metadata.namespace, "pod": pod.metadata.name},
+    }))
 }
 
 fn list(value: &Value) -> &[Value] {

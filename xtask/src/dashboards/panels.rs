@@ -1,5 +1,6 @@
 //! The panels, in the order in which they are read: first whether anything was cut, then what goes on, then
-//! why it takes its time.
+//! why it takes its time. A series that begins above zero has no increase for Prometheus; where one may, an
+//! expression takes the whole of a series that is younger than the window.
 
 /// One dashboard.
 pub(super) struct Dashboard {
@@ -145,11 +146,11 @@ const ROLLOUTS: &[Panel] = &[
         unit: "s",
         draws: &[
             (
-                "histogram_quantile(0.5, sum by (le) (rate(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])))",
+                "histogram_quantile(0.5, sum by (le) ((graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} unless graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval) or increase(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])))",
                 "half",
             ),
             (
-                "histogram_quantile(0.95, sum by (le) (rate(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])))",
+                "histogram_quantile(0.95, sum by (le) ((graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} unless graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval) or increase(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])))",
                 "19 of 20",
             ),
         ],
@@ -160,7 +161,7 @@ const ROLLOUTS: &[Panel] = &[
         form: Form::Lines,
         unit: "s",
         draws: &[(
-            "sum by (confirmation) (rate(graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])) / (sum by (confirmation) (rate(graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])) > 0)",
+            "sum by (confirmation) ((graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} unless graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval) or increase(graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])) / (sum by (confirmation) ((graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} unless graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval) or increase(graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])) > 0)",
             "{{confirmation}}",
         )],
     },
@@ -180,7 +181,7 @@ const ROLLOUTS: &[Panel] = &[
         form: Form::Areas,
         unit: "short",
         draws: &[(
-            "sum by (outcome) (increase(graceful_operator_drains_ended_total[$__rate_interval]))",
+            "sum by (outcome) ((graceful_operator_drains_ended_total unless graceful_operator_drains_ended_total offset $__rate_interval) or increase(graceful_operator_drains_ended_total[$__rate_interval]))",
             "{{outcome}}",
         )],
     },
@@ -323,7 +324,7 @@ const OPERATOR: &[Panel] = &[
         form: Form::Areas,
         unit: "short",
         draws: &[(
-            "sum by (error) (increase(graceful_operator_errors_total[$__rate_interval]))",
+            "sum by (error) ((graceful_operator_errors_total unless graceful_operator_errors_total offset $__rate_interval) or increase(graceful_operator_errors_total[$__rate_interval]))",
             "{{error}}",
         )],
     },

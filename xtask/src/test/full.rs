@@ -1,4 +1,4 @@
-//! What `cargo xtask test --full` adds without a cluster: properties with many cases, the simulation with
+//! What `cargo xtask test --full` adds without a cluster: the book, properties with many cases, the simulation with
 //! many seeds, and mutants of the planner. Long on purpose, and gentle to whoever works beside it.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,9 @@ use crate::{check, folders, transcript};
 
 /// The one version that is used: another makes other mutants.
 const CARGO_MUTANTS: &str = "27.1.0";
+
+/// Builds the book; the offline tests check its links, and what it says.
+const MDBOOK: &str = "0.5.4";
 
 /// Optimised, and still with every assertion and overflow check.
 const FUZZ: &str = "cargo test --profile fuzz --lib --test offline -- \
@@ -36,6 +39,16 @@ const MUTANTS: &str = "mutants --file src/rollout.rs --file src/rollout/**/*.rs 
                        --profile mutants --no-times --colors never --timeout 300 --build-timeout 900";
 const MUTANTS_SHARE: (&str, &str) = ("GRACEFUL_CASES", "5");
 const MUTANTS_TESTS: &str = "--cargo-arg=--test=planner";
+
+/// The pages of docs/ as a book, in target/book.
+pub(super) fn book() -> Outcome {
+    Outcome::of("book", "cargo xtask test book", || {
+        let program = check::installed("mdbook", MDBOOK, "--no-default-features")?;
+        let mut build = in_root(&program.to_string_lossy())?;
+        build.args(["build", "docs"]);
+        transcript::run(&mut build, "mdbook build docs")
+    })
+}
 
 /// Properties with many times their cases.
 pub(super) fn fuzz() -> Outcome {
