@@ -19,7 +19,7 @@ use super::activity::Millis;
 use super::clock::Clock;
 use super::confirm::{Confirmations, Own};
 use super::drain::{Settings, Way};
-use super::memory::Serving;
+use super::memory::{Memory, Serving};
 use super::sockets::closed::{Closed, Closings, remains};
 use super::sockets::local;
 use super::words::Word;
@@ -69,9 +69,12 @@ pub struct Departure {
 }
 
 impl Departure {
-    /// Begins to watch.
+    /// Begins to watch. What the application listened on a drain may remember: it may have closed its
+    /// listeners by the first look.
     #[must_use]
-    pub fn begin(drain: Drain, host_network: bool, now: Millis) -> Self {
+    pub fn begin(memory: &Memory, drain: Drain, serving: &Serving, now: Millis) -> Self {
+        let host_network = serving.port.is_none();
+        let listened = memory.mark().map(|mark| mark.listened);
         // Whatever confirms a drain, what is cut is connections.
         let drain = Drain {
             confirm: None,
@@ -86,7 +89,7 @@ impl Departure {
             closings,
             silent: Vec::new(),
             settings: Settings::new(&drain, Way::Termination, host_network),
-            confirmations: Confirmations::new(Vec::new(), None),
+            confirmations: Confirmations::new(listened.unwrap_or_default(), None),
             host_network,
             ending: None,
             told: now,

@@ -33,6 +33,8 @@ pub async fn prestop(place: &Place, within: Option<i32>, hook: Hook) -> ExitCode
     if is_drained(&memory, &podinfo) {
         println!("the pod was drained before");
     } else {
+        // The agent sees what the application listens on while it does.
+        tell(&place.memory, Word::Leaving).await;
         println!("{}", drain(&memory, &podinfo, within).await);
     }
     let word = if let Hook::Exec(_) = hook {

@@ -327,7 +327,7 @@ impl Agent {
     fn heed(&mut self, word: words::Word) {
         let now = self.clock.now();
         let known = self.departure.take().filter(|it| !it.is_stale(now));
-        let begin = || Departure::begin(self.config(), self.serving.port.is_none(), now);
+        let begin = || Departure::begin(&self.memory, self.config(), &self.serving, now);
         self.departure
             .insert(known.unwrap_or_else(begin))
             .heed(word, now);

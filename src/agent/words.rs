@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What a hook says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// The drain is over, and the user's own hook comes next.
+    /// Its drain begins, or the user's own hook does.
     Leaving,
     /// The kubelet sends SIGTERM next.
     Ending,

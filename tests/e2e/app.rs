@@ -130,6 +130,7 @@ impl App {
             json!({"name": "VERSION", "value": version.to_string()}),
             json!({"name": "SHUTDOWN_SECONDS", "value": "5"}),
         ];
+        env.retain(|usual| self.env.iter().all(|own| own["name"] != usual["name"]));
         env.extend(self.env.iter().cloned());
         container["env"] = json!(env);
         json!({

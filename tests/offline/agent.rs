@@ -2,6 +2,7 @@
 //! connections, and the whole life of the binary.
 
 mod binary;
+mod farewells;
 mod faults;
 mod kernel;
 mod matrix;

@@ -28,6 +28,10 @@ pub(super) struct Judge {
     pub(super) specs: usize,
     /// At which spec each ReplicaSet was last lowered by the operator.
     lowered: BTreeMap<String, usize>,
+    /// Pods that are gone.
+    gone: i64,
+    /// Pods whose end the object's record has counted, over all its rollouts.
+    counted: i64,
 }
 
 impl Judge {
@@ -106,6 +110,7 @@ impl World {
         match (request.verb, before) {
             (Verb::MergePatch, Some(before)) if is_object => {
                 self.judge_memory(&seen, before, after);
+                self.judge_record(before, after);
             }
             (Verb::MergePatch, Some(_)) if *request.resource == PODS => {
                 self.judge_request_to_drain(request, after);
@@ -134,6 +139,21 @@ impl World {
         let is_meddled = self.judge.meddled_sets.contains(uid(set));
         if !is_meddled && (replicas(set) > 0 || inhabited) {
             self.fail(format!("{} is deleted and not empty", name(set)));
+        }
+    }
+
+    /// The end of a pod is counted once, whatever crashes and whichever answer is lost.
+    fn judge_record(&mut self, before: &Value, after: &Value) {
+        let [before, after] = [before, after].map(|object| &object["status"]["lastRollout"]);
+        let sum = |record: &Value| number(&record["ended"]) + number(&record["unseen"]);
+        let is_same = before["started"] == after["started"];
+        self.judge.counted += sum(after) - if is_same { sum(before) } else { 0 };
+        let Judge { counted, gone, .. } = self.judge;
+        // Pods whose ReplicaSet somebody deleted are the object's no more before they are gone: unseen.
+        if counted > gone && self.judge.meddled_sets.is_empty() {
+            self.fail(format!(
+                "{counted} ends are counted of {gone} pods that are gone"
+            ));
         }
     }
 
@@ -341,6 +361,7 @@ impl World {
     }
 
     pub(super) fn judge_gone(&mut self, pod: &Value) {
+        self.judge.gone += 1;
         let named = name(pod).to_owned();
         self.say(|| format!("{named} is gone"));
     }

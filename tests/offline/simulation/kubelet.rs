@@ -30,6 +30,8 @@ pub(super) struct Body {
     /// When the kubelet kills what is left.
     pub(super) killed_at: i64,
     pub(super) exits_at: Option<i64>,
+    /// Its containers have.
+    has_ended: bool,
     /// A publication is on its way.
     is_publishing: bool,
     /// When its readiness last changed, as the API shows it.
@@ -149,7 +151,7 @@ impl World {
             Life::Publish => self.publish(uid),
             Life::Terminate => self.terminate(uid),
             Life::HookLook => self.hook_look(uid),
-            Life::Exit => self.remove_pod(uid),
+            Life::Exit => self.end(uid),
         }
     }
 
@@ -257,6 +259,15 @@ impl World {
         self.life(exit - now, uid, Life::Exit);
     }
 
+    /// What became of the containers is published last, and then the pod goes.
+    fn end(&mut self, uid: &str) {
+        if let Some(body) = self.bodies.get_mut(uid) {
+            body.has_ended = true;
+        }
+        self.publish(uid);
+        self.remove_pod(uid);
+    }
+
     /// The last word of a kubelet on a pod, or of whoever speaks for it.
     pub(super) fn remove_pod(&mut self, uid: &str) {
         let Some(body) = self.bodies.get(uid) else {
@@ -300,10 +311,18 @@ fn status_of(uid: &str, body: &Body, is_ready: bool) -> Value {
     } else {
         (json!({"waiting": {"reason": "PodInitializing"}}), json!({}))
     };
+    let (phase, app) = match (body.has_ended, body.is_started) {
+        (true, _) => ("Succeeded", json!({"terminated": {"exitCode": 0}})),
+        (false, true) => ("Running", json!({"running": {}})),
+        (false, false) => (
+            "Pending",
+            json!({"waiting": {"reason": "ContainerCreating"}}),
+        ),
+    };
     let truth = |is: bool| if is { "True" } else { "False" };
     let last_octet = uid.trim_start_matches("uid-");
     json!({
-        "phase": if body.is_started { "Running" } else { "Pending" },
+        "phase": phase,
         "podIP": format!("10.0.0.{last_octet}"),
         "conditions": [
             {"type": "PodScheduled", "status": "True"},
@@ -322,7 +341,7 @@ fn status_of(uid: &str, body: &Body, is_ready: bool) -> Value {
             "ready": body.is_app_ready,
             "started": body.is_started,
             "restartCount": 0,
-            "state": if body.is_started { json!({"running": {}}) } else { json!({"waiting": {"reason": "ContainerCreating"}}) },
+            "state": app,
             "lastState": {},
         }],
     })
