@@ -37,12 +37,14 @@ impl Adoption {
         let _ = self.are_listed.subscribe().wait_for(|listed| *listed).await;
     }
 
-    /// Looks for ReplicaSets that were adopted, by us or by an operator before.
+    /// Looks for ReplicaSets that were adopted, by us or by an operator before. One that was released is
+    /// forgotten: adopted again, it may have pods that were not kept meanwhile.
     pub(super) fn heed(&self, caches: &Caches) {
         let (adopted, is_wide) = caches.adopted();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !adopted.is_subset(&known) {
-            *known = adopted;
+        let is_news = !adopted.is_subset(&known);
+        *known = adopted;
+        if is_news {
             self.is_wide.send_replace(is_wide);
         }
     }

@@ -20,6 +20,7 @@ scenarios! { graceful:
     plain_deployments_pods_are_kept_where_the_template_is_the_same,
     plain_deployments_pods_are_replaced_within_bounds_by_another_template,
     replica_set_without_the_hash_label_is_adopted,
+    replica_set_that_was_given_back_is_adopted_again_with_its_pods,
     orphaned_pods_lose_the_marks_of_their_drain,
     pods_that_were_orphaned_while_no_operator_ran_lose_their_marks,
     released_pods_lose_the_marks_of_their_drain,
@@ -46,13 +47,16 @@ async fn orphans_of_a_deployment(world: &World<Graceful>) -> BTreeSet<String> {
         ..DeleteParams::default()
     };
     deployments.delete(WEB, &orphan).await.expect("deleted");
-    let now = world
-        .until("its ReplicaSet is nobody's", |now| {
+    names(&until_nobodys(world).await)
+}
+
+async fn until_nobodys(world: &World<Graceful>) -> Now {
+    world
+        .until("its ReplicaSets are nobody's", |now| {
             let mut sets = now.replica_sets.values();
             sets.all(|set| set.pointer("/metadata/ownerReferences").is_none())
         })
-        .await;
-    now.pods.keys().cloned().collect()
+        .await
 }
 
 fn names(now: &Now) -> BTreeSet<String> {
@@ -109,6 +113,23 @@ async fn plain_deployments_pods_are_replaced_within_bounds_by_another_template(
     world.assert_bounds(began, 3, 4);
     let old = set_of(&world, "web:1").await;
     assert_eq!(old.annotations()[ADOPTED], "");
+}
+
+/// B06, B26: there and back, and there again. What happens to its pods while it is nobody's is not seen.
+async fn replica_set_that_was_given_back_is_adopted_again_with_its_pods(world: World<Graceful>) {
+    let before = orphans_of_a_deployment(&world).await;
+    world.create_complete(3, bounds(1, 0)).await;
+    world.delete(kube::api::PropagationPolicy::Orphan).await;
+    until_nobodys(&world).await;
+    for pod in &before {
+        let note = json!({"metadata": {"annotations": {"example.com/seen": "yes"}}});
+        world.patch_other::<Pod>(pod, note).await;
+    }
+    world.create_complete(3, bounds(1, 0)).await;
+    assert_eq!(names(&world.trail.now()), before);
+    world.set_image("web:2").await;
+    world.complete().await;
+    world.until_only("web:2", 3).await;
 }
 
 /// B01, B26: one that no Deployment made.
