@@ -214,7 +214,7 @@ async fn whole_status_is_stored_with_fractions_of_a_second() {
     let status = json!({
         "observedGeneration": 1, "ready": "3/4", "replicas": 4, "updatedReplicas": 1,
         "readyReplicas": 3, "availableReplicas": 3, "unavailableReplicas": 1, "drainingReplicas": 1,
-        "terminatingReplicas": 0, "outdatedReplicas": 0, "selector": "app=chat",
+        "terminatingReplicas": 0, "outdatedReplicas": 0, "scaledReplicas": 3, "selector": "app=chat",
         "currentRevision": "chat-a", "updateRevision": "chat-b", "collisionCount": 0,
         "drains": [{
             "pod": "chat-a-x2", "uid": "u", "epoch": "e", "cause": "Rollout", "way": "Readiness",
@@ -226,6 +226,13 @@ async fn whole_status_is_stored_with_fractions_of_a_second() {
             "revision": "chat-b", "started": "2026-01-02T03:04:05.000001Z",
             "progressed": "2026-01-02T03:04:05.000001Z", "completed": "2026-01-02T03:09:09.000000Z",
             "drained": 1, "forced": 0, "connectionsCut": 0, "longestDrainSeconds": 60,
+            "ended": 2, "unseen": 1, "exitCodes": {"0": 1, "137": 1}, "forcedKills": 1,
+            "poolsLeftOpen": 1, "longestShutdownSeconds": 5,
+        },
+        "measured": {"drains": [60, -300], "shutdowns": [5]},
+        "advice": {
+            "drain": {"timeoutSeconds": 90, "fit": "TooLong", "message": "too long"},
+            "shutdown": {"timeoutSeconds": 10, "fit": "Fits"},
         },
         "conditions": [condition("Ready", "RollingOut", "chat-a-x2 drains")],
     });

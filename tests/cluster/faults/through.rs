@@ -273,6 +273,10 @@ fn status(object: &Value, before: &Value) -> Value {
     let number = |value: &Value| value.as_i64().unwrap_or(0);
     let behind = number(&object["metadata"]["generation"]) - number(&status["observedGeneration"]);
     status.insert("observedGeneration".into(), json!(behind));
+    // Of all changes of the object, and each run has some before it.
+    for sum in ["measured", "advice"] {
+        status.remove(sum);
+    }
     let is_current = status.remove("currentRevision") == status.remove("updateRevision");
     status.insert("currentRevision".into(), json!(is_current));
     if let Some(conditions) = status.get_mut("conditions").and_then(Value::as_array_mut) {
