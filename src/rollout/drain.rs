@@ -150,6 +150,7 @@ fn follow_readiness(
     }
     if is_asked
         && !is_current
+        && drain.outcome.is_none()
         && let Some(MicroTime(withdrawn)) = drain.withdrawn
     {
         drain.deadline = Some(MicroTime(after(withdrawn, target.drain_timeout)));
@@ -177,9 +178,11 @@ fn note_withdrawal(
     if has_heard && !pod.is_ready() && observation.is_withdrawn(pod) {
         let now = MicroTime(observation.now);
         let withdrawn = drain.withdrawn.get_or_insert(now).0;
-        drain
-            .deadline
-            .get_or_insert(MicroTime(after(withdrawn, target.drain_timeout)));
+        // One that has ended, unheard of, had its deadline.
+        if drain.outcome.is_none() {
+            let deadline = MicroTime(after(withdrawn, target.drain_timeout));
+            drain.deadline.get_or_insert(deadline);
+        }
     } else if drain.withdrawn.is_some() && (pod.is_ready() || !observation.is_withdrawn(pod)) {
         // Back in an EndpointSlice: routes start to learn again, the deadline does not.
         drain.withdrawn = None;

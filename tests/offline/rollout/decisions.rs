@@ -300,3 +300,14 @@ fn pod_that_its_replica_set_deletes_already_is_waited_for() {
     assert_eq!(outcome.holds, [behind]);
     assert!(outcome.actions.is_empty(), "{:?}", outcome.actions);
 }
+
+/// What was not known to be withdrawn when its time to be heard of was over is found withdrawn later:
+/// that is no time to come.
+#[test]
+fn drain_that_has_ended_gets_no_deadline() {
+    let silent = drain("a", DrainWay::Readiness, 0).ended(DrainEnd::Silent);
+    let plan = plan(&replaced(vec![drained("a")], vec![silent]));
+    let drain = record(&plan, "a");
+    assert!(drain.withdrawn.is_some());
+    assert_eq!(drain.deadline, None);
+}
