@@ -99,7 +99,8 @@ fn connections_that_end_without_the_goodbye_of_their_port_are_a_pool_left_open()
                 json!({"path": "/metrics", "port": 8080}),
             )
             .env("REDIS", &format!("{NODE}:{POSTGRES}"))
-            .spec("/drain/minSeconds", json!(2))
+            // It is told after two of them.
+            .spec("/drain/minSeconds", json!(4))
             .spec("/drain/quietSeconds", json!(1));
         start(&world, "app", &app).await;
         sleep(Duration::from_secs(1)).await;
