@@ -61,7 +61,6 @@ pub struct Departure {
     silent: Vec<Closed>,
     settings: Settings,
     confirmations: Confirmations,
-    host_network: bool,
     ending: Option<Millis>,
     told: Millis,
     next_look: Millis,
@@ -90,7 +89,6 @@ impl Departure {
             silent: Vec::new(),
             settings: Settings::new(&drain, Way::Termination, host_network),
             confirmations: Confirmations::new(listened.unwrap_or_default(), None),
-            host_network,
             ending: None,
             told: now,
             next_look: Millis::MIN,
@@ -132,8 +130,7 @@ impl Departure {
         if sample.is_ok() {
             self.busy = self.confirmations.busy();
         }
-        let pause = self.confirmations.pace.pause().as_millis();
-        self.next_look = clock.now() + Millis::try_from(pause).unwrap_or(1000);
+        self.next_look = clock.now() + self.confirmations.pace.millis();
     }
 
     fn listen(&mut self) {
@@ -167,9 +164,6 @@ pub async fn exit(watched: Option<Departure>, serving: &Serving, clock: &Clock) 
         // On the host's network the connections are the node's.
         return exit;
     };
-    if watched.as_ref().is_some_and(|it| it.host_network) {
-        return exit;
-    }
     let sides = Sides::of_pod(port);
     let mut left = sides.look();
     let limit = tokio::time::Instant::now() + PATIENCE;

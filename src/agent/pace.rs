@@ -56,11 +56,17 @@ impl Pace {
         (self.cost() * SHARE).clamp(SHORTEST, LONGEST)
     }
 
+    /// The same in milliseconds.
+    #[must_use]
+    pub fn millis(&self) -> Millis {
+        Millis::try_from(self.pause().as_millis()).unwrap_or(1000)
+    }
+
     /// When to look again after a look that came to this verdict: at the latest when the drain would
     /// be over if nothing else happened, for an end is believed on a fresh look alone.
     #[must_use]
     pub fn next_look(&self, verdict: Verdict, deadline: Millis, now: Millis) -> Millis {
-        let pause = Millis::try_from(self.pause().as_millis()).unwrap_or(1000);
+        let pause = self.millis();
         let left = match verdict {
             Verdict::Waits(wait) => wait.left().unwrap_or(pause).min(deadline - now),
             Verdict::Ended(_) => pause,

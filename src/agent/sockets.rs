@@ -267,7 +267,8 @@ impl Table {
     /// When it does not work this time; some sockets may have been shown by then.
     pub fn read(&mut self, see: &mut dyn FnMut(Reading)) -> Result<MeasuredBy, SocketsError> {
         if let Way::Diag { socket, failures } = &mut self.way {
-            match dump(socket, &self.request, &mut self.buffer, see) {
+            let parse = &mut |datagram: &[u8]| diag::parse(datagram, &mut |raw| see(raw.reading()));
+            match dump(socket, &self.request, &mut self.buffer, parse) {
                 Ok(()) => {
                     *failures = 0;
                     return Ok(MeasuredBy::SockDiag);
@@ -287,11 +288,12 @@ impl Table {
     }
 }
 
+/// Asks the kernel by this socket, or by one to be opened, and parses each datagram of its answer.
 fn dump(
     socket: &mut Option<Socket>,
     request: &[u8],
     buffer: &mut [u8],
-    see: &mut dyn FnMut(Reading),
+    parse: &mut dyn FnMut(&[u8]) -> Result<diag::Part, diag::DiagError>,
 ) -> Result<(), SocketsError> {
     let socket = match socket {
         Some(socket) => socket,
@@ -302,7 +304,7 @@ fn dump(
         let mut room: &mut [u8] = buffer;
         let length = socket.recv(&mut room, 0).map_err(SocketsError::Diag)?;
         let datagram = buffer.get(..length).ok_or(diag::DiagError::Truncated)?;
-        match diag::parse(datagram, &mut |raw| see(raw.reading()))? {
+        match parse(datagram)? {
             diag::Part::More => {}
             diag::Part::Last => return Ok(()),
             diag::Part::Refused(errno) => {

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
 
-use super::diag::{self, DiagError, HEADER, MESSAGE};
-use super::{SocketsError, canonical};
+use super::diag::{self, DiagError, MESSAGE};
+use super::{BUFFER, SocketsError, canonical, dump};
 
 /// `SKNLGRP_INET_TCP_DESTROY` and `SKNLGRP_INET6_TCP_DESTROY` (`include/uapi/linux/sock_diag.h`).
 const GROUPS: [u32; 2] = [1, 3];
@@ -26,7 +26,7 @@ const TIME_WAIT_TIMER: u8 = 3;
 const TIME_WAIT: u32 = 60_000;
 
 /// One announcement is about 600 bytes.
-const BUFFER: usize = 8192;
+const ANNOUNCEMENTS: usize = 8192;
 
 /// A connection that the kernel has just destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Closings {
         socket.set_non_blocking(true)?;
         Ok(Self {
             socket,
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; ANNOUNCEMENTS],
         })
     }
 
@@ -86,7 +86,7 @@ impl Closings {
                 other => other?,
             };
             let datagram = self.buffer.get(..length).unwrap_or_default();
-            let parsed = messages(datagram, &mut |body| {
+            let parsed = diag::messages(datagram, &mut |body| {
                 if let Some(closed) = closed(body)? {
                     see(closed);
                 }
@@ -107,43 +107,16 @@ pub fn remains(see: &mut dyn FnMut(Remain)) -> Result<(), SocketsError> {
     let patience = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_fin_timeout");
     let patience = patience.ok().and_then(|text| text.trim().parse().ok());
     let patience = patience.unwrap_or(USUAL).saturating_mul(1000);
-    let socket = Socket::new(NETLINK_SOCK_DIAG).map_err(SocketsError::Diag)?;
     let question = diag::question(&[], STATES);
-    socket.send(&question, 0).map_err(SocketsError::Diag)?;
-    let mut buffer = vec![0; super::BUFFER];
-    loop {
-        let mut room: &mut [u8] = &mut buffer;
-        let length = socket.recv(&mut room, 0).map_err(SocketsError::Diag)?;
-        let datagram = buffer.get(..length).ok_or(DiagError::Truncated)?;
-        let is_last = messages(datagram, &mut |body| {
+    let mut buffer = vec![0; BUFFER];
+    dump(&mut None, &question, &mut buffer, &mut |datagram| {
+        diag::messages(datagram, &mut |body| {
             if let Some(remain) = remain(body, patience) {
                 see(remain);
             }
             Ok(())
-        })?;
-        if is_last {
-            return Ok(());
-        }
-    }
-}
-
-/// Shows the body of every message in a datagram; says whether the answer ends with it.
-fn messages(
-    mut datagram: &[u8],
-    see: &mut dyn FnMut(&[u8]) -> Result<(), DiagError>,
-) -> Result<bool, DiagError> {
-    while !datagram.is_empty() {
-        let length = diag::field::<4>(datagram, 0).map(u32::from_ne_bytes);
-        let length = length.ok_or(DiagError::Truncated)? as usize;
-        let kind = diag::field::<2>(datagram, 4).map(u16::from_ne_bytes);
-        let body = datagram.get(HEADER..length).ok_or(DiagError::Truncated)?;
-        if matches!(kind, Some(diag::NLMSG_DONE | diag::NLMSG_ERROR)) {
-            return Ok(true);
-        }
-        see(body)?;
-        datagram = datagram.get(diag::aligned(length)..).unwrap_or_default();
-    }
-    Ok(false)
+        })
+    })
 }
 
 fn ends(message: &[u8]) -> Option<(u8, SocketAddr, SocketAddr)> {
@@ -274,7 +247,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_break_the_parsers(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
-            let _ = messages(&bytes, &mut |body| closed(body).map(drop));
+            let _ = diag::messages(&bytes, &mut |body| closed(body).map(drop));
             let _ = remain(&bytes, 60_000);
         }
     }

@@ -13,8 +13,8 @@ use super::{Raw, RawInfo, State};
 const TCPDIAG_GETSOCK: u16 = 18;
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_DUMP: u16 = 0x300;
-pub(super) const NLMSG_ERROR: u16 = 2;
-pub(super) const NLMSG_DONE: u16 = 3;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const INET_DIAG_INFO: u16 = 2;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -34,7 +34,7 @@ const PEER_AT_MOST: u8 = 5;
 const PORT_TEST: usize = 20;
 const LISTENER_TEST: usize = 8;
 
-pub(super) const HEADER: usize = 16;
+const HEADER: usize = 16;
 const REQUEST: usize = 60;
 pub(super) const MESSAGE: usize = 72;
 
@@ -125,7 +125,20 @@ fn short(length: usize) -> u16 {
 ///
 /// # Errors
 /// When a length points past the end.
-pub(crate) fn parse(mut datagram: &[u8], see: &mut dyn FnMut(Raw)) -> Result<Part, DiagError> {
+pub(crate) fn parse(datagram: &[u8], see: &mut dyn FnMut(Raw)) -> Result<Part, DiagError> {
+    messages(datagram, &mut |body| {
+        if let Some(raw) = socket(body)? {
+            see(raw);
+        }
+        Ok(())
+    })
+}
+
+/// Shows the body of every message in one datagram: a `struct inet_diag_msg` and its attributes.
+pub(super) fn messages(
+    mut datagram: &[u8],
+    see: &mut dyn FnMut(&[u8]) -> Result<(), DiagError>,
+) -> Result<Part, DiagError> {
     while !datagram.is_empty() {
         let length = field::<4>(datagram, 0).map(u32::from_ne_bytes);
         let length = length.ok_or(DiagError::Truncated)? as usize;
@@ -137,11 +150,7 @@ pub(crate) fn parse(mut datagram: &[u8], see: &mut dyn FnMut(Raw)) -> Result<Par
                 let code = field::<4>(body, 0).map(i32::from_ne_bytes);
                 return Ok(Part::Refused(-code.ok_or(DiagError::Truncated)?));
             }
-            _ => {
-                if let Some(raw) = socket(body)? {
-                    see(raw);
-                }
-            }
+            _ => see(body)?,
         }
         datagram = datagram.get(aligned(length)..).unwrap_or_default();
     }
@@ -206,7 +215,7 @@ pub(super) fn address(message: &[u8], family: u8, port: usize, ip: usize) -> Opt
     Some(SocketAddr::new(ip, port))
 }
 
-pub(super) fn aligned(length: usize) -> usize {
+fn aligned(length: usize) -> usize {
     length.next_multiple_of(4)
 }
 
