@@ -26,7 +26,7 @@ mod target;
 mod victims;
 
 pub use budget::Budget;
-pub use end::{ContainerEnd, Counted, End};
+pub use end::{ContainerEnd, Counted, End, KINDS};
 pub use observation::{
     Agent, Claims, ConditionStatus, Endpoint, NewRevision, Observation, Phase, Pod, Readiness,
     Request, Revision, Service,

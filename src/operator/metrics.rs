@@ -149,22 +149,19 @@ impl Metrics {
 
     /// An object is looked at: its series of pods that ended are shown from now on.
     pub(super) fn sees(&self, object: &ObjectRef<Guarded>) {
-        let namespace = object.namespace.as_deref().unwrap_or_default();
-        self.ends.begin(namespace, &object.name);
+        self.ends.begin(object);
     }
 
     /// The ends of these pods of an object are on record.
     pub(super) fn ended(&self, object: &ObjectRef<Guarded>, counted: &[Counted]) {
-        let namespace = object.namespace.as_deref().unwrap_or_default();
         for one in counted {
-            self.ends.count(namespace, &object.name, one);
+            self.ends.count(object, one);
         }
     }
 
     /// Drops the series of an object that is gone.
     pub(super) fn forget(&self, object: &ObjectRef<Guarded>) {
-        let namespace = object.namespace.as_deref().unwrap_or_default();
-        self.ends.forget(namespace, &object.name);
+        self.ends.forget(object);
         self.standing.forget(object);
     }
 

@@ -20,6 +20,9 @@ const TERMINATED: i32 = 143;
 /// So many drains and shutdowns are remembered: with fewer, the 99th percentile is the longest of all.
 const REMEMBERED: usize = 100;
 
+/// Kinds of confirmations that a receipt can name as the last: none where nothing was waited for.
+pub const KINDS: [&str; 5] = ["connections", "httpGet", "metric", "none", "other"];
+
 /// A pod that is gone, by what the kubelet last said of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct End {
@@ -66,8 +69,8 @@ impl ContainerEnd {
 pub struct Counted {
     /// UID of the pod.
     pub uid: String,
-    /// Milliseconds of its drain, and the kind of the confirmation that came last.
-    pub drain: Option<(u64, String)>,
+    /// Milliseconds of its drain, and the kind of the confirmation that came last, one of [`KINDS`].
+    pub drain: Option<(u64, &'static str)>,
     /// A container was ended by SIGKILL.
     pub is_killed: bool,
     /// Connections that were cut with it.
@@ -195,14 +198,15 @@ fn tell(end: &End, killed: Option<&ContainerEnd>, (cut, pools): (u32, u32), draf
     }
 }
 
-/// The kind of the confirmation that came last, of a closed list, whoever wrote the receipt.
-fn kind(receipt: &Receipt) -> String {
+/// The kind of the confirmation that came last, of [`KINDS`], whoever wrote the receipt.
+fn kind(receipt: &Receipt) -> &'static str {
     let last = receipt.last.as_deref().unwrap_or_default();
-    let word = last.split(' ').next().unwrap_or_default();
-    match word {
-        "connections" | "httpGet" | "metric" => word.into(),
-        "" => "none".into(),
-        _ => "other".into(),
+    match last.split(' ').next().unwrap_or_default() {
+        "" => "none",
+        word => {
+            let known = KINDS.into_iter().find(|kind| *kind == word);
+            known.unwrap_or("other")
+        }
     }
 }
 

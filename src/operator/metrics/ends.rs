@@ -1,21 +1,20 @@
 //! What the operator counts of the pods that left, by object. Each pod is counted once, by the status write
 //! that puts its end on record; the series of an object go with it. They begin at 0 with the process.
 
+use kube::runtime::reflector::ObjectRef;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::rollout::Counted;
+use crate::operator::caches::Guarded;
+use crate::rollout::{Counted, KINDS};
 
 /// Seconds: an idle pod takes ten with the defaults, a stream minutes, a job hours.
 const BUCKETS: [f64; 12] = [
     5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14_400.0, 43_200.0,
 ];
-
-/// Kinds of confirmations: the closed list of the label.
-const KINDS: [&str; 5] = ["connections", "httpGet", "metric", "none", "other"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Object {
@@ -25,9 +24,18 @@ struct Object {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Drain {
-    namespace: String,
-    name: String,
+    #[prometheus(flatten)]
+    object: Object,
     confirmation: &'static str,
+}
+
+impl Object {
+    fn of(object: &ObjectRef<Guarded>) -> Self {
+        Self {
+            namespace: object.namespace.clone().unwrap_or_default(),
+            name: object.name.clone(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -71,47 +79,39 @@ impl Ends {
 
     /// Counts the end of one pod. All series of its object are there from the first on: one that begins
     /// with 1 is no increase to Prometheus.
-    pub(super) fn count(&self, namespace: &str, name: &str, counted: &Counted) {
-        let object = Object {
-            namespace: namespace.into(),
-            name: name.into(),
-        };
+    pub(super) fn count(&self, object: &ObjectRef<Guarded>, counted: &Counted) {
+        let object = Object::of(object);
         let add = |family: &Family<Object, Counter>, by: u64| {
             family.get_or_create(&object).inc_by(by);
         };
         add(&self.cut, counted.connections_cut.into());
         add(&self.killed, counted.is_killed.into());
         add(&self.left_open, counted.pools_left_open.into());
-        if let Some((milliseconds, last)) = &counted.drain {
-            let kind = KINDS.into_iter().find(|kind| kind == last);
+        if let Some((milliseconds, confirmation)) = counted.drain {
+            let seconds = std::time::Duration::from_millis(milliseconds).as_secs_f64();
             let drain = Drain {
-                namespace: namespace.into(),
-                name: name.into(),
-                confirmation: kind.unwrap_or("other"),
+                object,
+                confirmation,
             };
-            let seconds = std::time::Duration::from_millis(*milliseconds).as_secs_f64();
             self.drains.get_or_create(&drain).observe(seconds);
         }
     }
 
     /// Shows an object's counters before anything is counted.
-    pub(super) fn begin(&self, namespace: &str, name: &str) {
-        self.count(namespace, name, &Counted::default());
+    pub(super) fn begin(&self, object: &ObjectRef<Guarded>) {
+        self.count(object, &Counted::default());
     }
 
     /// Drops the series of an object that is gone.
-    pub(super) fn forget(&self, namespace: &str, name: &str) {
-        let object = Object {
-            namespace: namespace.into(),
-            name: name.into(),
-        };
+    pub(super) fn forget(&self, object: &ObjectRef<Guarded>) {
+        let object = Object::of(object);
         for family in [&self.cut, &self.killed, &self.left_open] {
             family.remove(&object);
         }
         for confirmation in KINDS {
+            let object = object.clone();
             self.drains.remove(&Drain {
-                namespace: namespace.into(),
-                name: name.into(),
+                object,
                 confirmation,
             });
         }
@@ -132,17 +132,18 @@ mod tests {
     fn series_come_with_an_object_and_go_with_it() {
         let mut registry = Registry::with_prefix("graceful");
         let ends = Ends::registered(&mut registry);
-        ends.begin("web", "chat");
+        let chat = ObjectRef::new("chat").within("web");
+        ends.begin(&chat);
         let labels = "{namespace=\"web\",name=\"chat\"}";
         assert!(text(&registry).contains(&format!("graceful_forced_kills_total{labels} 0")));
         let counted = Counted {
             uid: "u".into(),
-            drain: Some((12_300, "httpGet".into())),
+            drain: Some((12_300, "httpGet")),
             is_killed: true,
             connections_cut: 3,
             pools_left_open: 2,
         };
-        ends.count("web", "chat", &counted);
+        ends.count(&chat, &counted);
         let text_now = text(&registry);
         for line in [
             format!("graceful_forced_kills_total{labels} 1"),
@@ -155,7 +156,7 @@ mod tests {
             text_now.contains("confirmation=\"httpGet\"} 12.3"),
             "{text_now}"
         );
-        ends.forget("web", "chat");
+        ends.forget(&chat);
         assert!(!text(&registry).contains("chat"), "{}", text(&registry));
     }
 }

@@ -31,7 +31,7 @@ pub fn sample() -> String {
 /// A pod that was drained.
 pub(super) fn ended() -> Counted {
     Counted {
-        drain: Some((12_300, "connections".into())),
+        drain: Some((12_300, "connections")),
         ..Counted::default()
     }
 }
