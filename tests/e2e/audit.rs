@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The log. One that is made by `cargo xtask cluster` lies beside the kubeconfig; a cluster of somebody
 /// else's making keeps none that a test could read.
@@ -21,6 +22,9 @@ pub(crate) struct Request {
     pub(crate) user_agent: String,
     pub(crate) user: User,
     pub(crate) object_ref: Option<Object>,
+    /// What was sent, where the policy of the log keeps it.
+    #[serde(rename = "requestObject", default)]
+    pub(crate) body: Value,
     #[serde(default)]
     pub(crate) response_status: Answer,
     pub(crate) stage: String,
@@ -39,6 +43,7 @@ pub(crate) struct Object {
     pub(crate) subresource: String,
     pub(crate) api_group: String,
     pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
