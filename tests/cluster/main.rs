@@ -6,6 +6,8 @@ mod chart;
 mod compat;
 mod conformance;
 mod crd;
+#[path = "../fixtures/dashboards.rs"]
+mod dashboards;
 mod docs;
 mod faults;
 #[path = "../fixtures/merge.rs"]

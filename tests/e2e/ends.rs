@@ -1,12 +1,9 @@
 //! How applications end on a real kubelet, and what is on record of it: one that is killed when its grace
 //! period is over, and one that leaves connections to the kernel.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::net::TcpStream;
-use tokio::process::Command;
 use tokio::time::sleep;
 
 use graceful::api::v1alpha1::{GracefulDeployment, RolloutRecord};
@@ -14,10 +11,8 @@ use graceful::api::v1alpha1::{GracefulDeployment, RolloutRecord};
 use crate::app::App;
 use crate::cluster::{World, names, test};
 use crate::examples::{SOON, image};
+use crate::redis::Redis;
 use crate::stream::Stream;
-
-/// The node's address, which its pods reach.
-const NODE: &str = "10.10.0.1";
 
 /// The port by which PostgreSQL is known.
 const POSTGRES: u16 = 5432;
@@ -76,20 +71,7 @@ fn an_app_that_is_killed_after_its_grace_period_is_on_record_with_what_it_cut() 
 #[test]
 fn connections_that_end_without_the_goodbye_of_their_port_are_a_pool_left_open() {
     test("pool", |world| async move {
-        let _server = Command::new("redis-server")
-            .args(["--bind", NODE, "--port", &POSTGRES.to_string()])
-            .args(["--protected-mode", "no", "--save", "", "--appendonly", "no"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("redis-server: run `cargo xtask test e2e`");
-        world
-            .until("Redis answers", SOON, async || {
-                let answer = TcpStream::connect((NODE, POSTGRES)).await;
-                answer.map(drop).map_err(|error| error.to_string())
-            })
-            .await;
+        let redis = Redis::start_on(&world, POSTGRES).await;
         // Told of the drain it asks for no more jobs, so that its connections are silent.
         let app = App::graceful("app")
             .notify()
@@ -98,7 +80,7 @@ fn connections_that_end_without_the_goodbye_of_their_port_are_a_pool_left_open()
                 "/readinessProbe/httpGet",
                 json!({"path": "/metrics", "port": 8080}),
             )
-            .env("REDIS", &format!("{NODE}:{POSTGRES}"))
+            .env("REDIS", &redis.address)
             // It is told after two of them.
             .spec("/drain/minSeconds", json!(4))
             .spec("/drain/quietSeconds", json!(1));

@@ -9,6 +9,8 @@
 mod app;
 mod audit;
 mod cluster;
+#[path = "../fixtures/dashboards.rs"]
+mod dashboards;
 mod figure;
 mod load;
 #[path = "../fixtures/monitor.rs"]
@@ -27,6 +29,7 @@ mod exits;
 mod input;
 mod operator;
 mod operators;
+mod redis;
 mod revisions;
 mod role;
 mod rollout;

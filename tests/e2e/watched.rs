@@ -4,51 +4,22 @@
 mod prometheus;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ResourceQuota, Service};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
 use crate::cluster::{World, test_alone};
+use crate::dashboards::panels;
 use crate::stream::Stream;
 use prometheus::Prometheus;
 
 const SOON: Duration = Duration::from_secs(120);
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/graceful-deployment");
-
-/// What Grafana puts in for its own variables; the rate's window is four scrapes long, as there.
-const VARIABLES: [(&str, &str); 4] = [
-    ("$__rate_interval", "4s"),
-    ("$__range", "5m"),
-    ("$namespace", ".*"),
-    ("$name", ".*"),
-];
-
-/// Every panel with its expressions.
-fn panels() -> Vec<(String, Vec<String>)> {
-    let folder = std::fs::read_dir(Path::new(CHART).join("dashboards")).expect("the dashboards");
-    let mut found = Vec::new();
-    for entry in folder {
-        let dashboard = std::fs::read(entry.expect("an entry").path()).expect("a dashboard");
-        let dashboard: Value = serde_json::from_slice(&dashboard).expect("JSON");
-        for panel in dashboard["panels"].as_array().expect("panels") {
-            let targets = panel["targets"].as_array().expect("targets").iter();
-            let expressions = targets.map(|target| {
-                let text = target["expr"].as_str().expect("an expression").to_owned();
-                let put_in = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
-                VARIABLES.iter().fold(text, put_in)
-            });
-            let title = format!("{}: {}", dashboard["title"], panel["title"]);
-            found.push((title, expressions.collect()));
-        }
-    }
-    found
-}
 
 /// Two apps in service, one of which has a client that does not go, and no time to wait for it.
 async fn start(world: &World) -> Stream {
@@ -99,7 +70,8 @@ fn every_panel_shows_what_prometheus_scraped() {
         }
         drop(stream);
         fail(&world).await;
-        let all = panels();
+        // A rate's window is four scrapes long, as Grafana has it.
+        let all = panels("4s", "5m");
         world
             .until("every panel has data", SOON, async || {
                 let mut empty = BTreeSet::new();

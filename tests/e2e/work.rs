@@ -6,8 +6,7 @@ use std::process::{Output, Stdio};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::sleep;
 
 use graceful::api::v1alpha1::GracefulDeployment;
@@ -16,6 +15,7 @@ use crate::app::App;
 use crate::cluster::{Namespaced, Verdict, World, names, test_under_load};
 use crate::examples::{SOON, WARM_UP, image, plain_complete, program};
 use crate::figure::{assert_at_most, count};
+use crate::redis::Redis;
 use crate::rollout::ROLLOUT;
 use crate::timeline::Timeline;
 
@@ -23,54 +23,17 @@ use crate::timeline::Timeline;
 /// at any time, so that a pod that does not wait for them cuts some.
 const JOBS: &str = "200";
 
-/// The node's address, which its pods reach.
-const NODE: &str = "10.10.0.1";
-
-/// A queue of one arm, ended with the test.
-struct Queue {
-    address: String,
-    _server: Child,
-}
-
-impl Queue {
-    async fn start(world: &World) -> Self {
-        let free = TcpListener::bind((NODE, 0)).await.expect("a port");
-        let port = free.local_addr().expect("its address").port();
-        drop(free);
-        let port = port.to_string();
-        let server = Command::new("redis-server")
-            .args(["--bind", NODE, "--port", &port, "--protected-mode", "no"])
-            .args(["--save", "", "--appendonly", "no"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("redis-server: run `cargo xtask test e2e`");
-        let address = format!("{NODE}:{port}");
-        world
-            .until("Redis answers", SOON, async || {
-                let answer = TcpStream::connect(&address).await;
-                answer.map(drop).map_err(|error| error.to_string())
-            })
-            .await;
-        Self {
-            address,
-            _server: server,
-        }
-    }
-
-    /// Adds jobs until they are done, and counts those that were lost.
-    fn fill(&self) -> impl Future<Output = Tally> + use<> {
-        let mut client = Command::new(program("example-go-worker-redis"));
-        client.args(["-push", JOBS]).env("REDIS", &self.address);
-        client.stdin(Stdio::null()).kill_on_drop(true);
-        async move { Tally::of(&client.output().await.expect("the example's client")) }
-    }
+/// Adds jobs until they are done, and counts those that were lost.
+fn fill(queue: &Redis) -> impl Future<Output = Tally> + use<> {
+    let mut client = Command::new(program("example-go-worker-redis"));
+    client.args(["-push", JOBS]).env("REDIS", &queue.address);
+    client.stdin(Stdio::null()).kill_on_drop(true);
+    async move { Tally::of(&client.output().await.expect("the example's client")) }
 }
 
 /// An arm with its queue.
-async fn arm<K: Namespaced>(world: &World, app: App) -> (App, Queue) {
-    let queue = Queue::start(world).await;
+async fn arm<K: Namespaced>(world: &World, app: App) -> (App, Redis) {
+    let queue = Redis::start(world).await;
     let app = app
         .replicas(2)
         .container("/image", image("go-worker-redis"))
@@ -124,7 +87,7 @@ fn queue_worker_rolls_without_losing_a_job() {
         world.complete("bare", SOON).await;
         plain_complete(&world, 2).await;
 
-        let filled = async { tokio::join!(jobs.fill(), bare_jobs.fill(), plain_jobs.fill()) };
+        let filled = async { tokio::join!(fill(&jobs), fill(&bare_jobs), fill(&plain_jobs)) };
         let rolled = async {
             sleep(WARM_UP).await;
             let timeline = Timeline::of(&world);

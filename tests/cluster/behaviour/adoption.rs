@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::bounds::{bounds, serving};
 use super::{WAIT, scenarios};
-use crate::standin::orders::{Manner, Pace};
+use crate::standin::orders::Manner;
 use crate::world::trail::{image, is_ready};
 use crate::world::{Graceful, Now, Operator, WEB, World};
 
@@ -157,12 +157,8 @@ async fn replica_set_without_the_hash_label_is_adopted(world: World<Graceful>) {
 
 /// Pods that drain for a rollout and do not finish.
 async fn draining(world: &World<Graceful>) {
-    let busy = Manner {
-        work: Pace::Never,
-        ..Manner::default()
-    };
     world.create_complete(2, bounds(1, 0)).await;
-    world.order("web:1", busy);
+    world.order("web:1", Manner::busy());
     world.set_image("web:2").await;
     world
         .until("a pod drains", |now| {

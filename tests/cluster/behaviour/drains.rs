@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::bounds::{bounds, serving};
 use super::scenarios;
-use crate::standin::orders::{Manner, Pace, Start};
+use crate::standin::orders::{Manner, Start};
 use crate::world::trail::{is_draining, is_ready};
 use crate::world::{Arm, Graceful, Now, Operator, WEB, World};
 
@@ -16,14 +16,6 @@ scenarios! { both:
     graceful:
     scale_up_cancels_a_drain,
     drain_goes_on_under_the_next_operator,
-}
-
-/// Pods whose work is never over.
-fn busy() -> Manner {
-    Manner {
-        work: Pace::Never,
-        ..Manner::default()
-    }
 }
 
 fn is_withdrawn(now: &Now) -> bool {
@@ -38,7 +30,7 @@ fn drain(now: &Now) -> Value {
 
 /// B58: the warm pod is back, and no other one is made.
 async fn scale_up_cancels_a_drain(world: World<Graceful>) {
-    world.order("web:1", busy());
+    world.order("web:1", Manner::busy());
     world.create_complete(3, bounds(1, 0)).await;
     let before: Vec<String> = world.trail.now().pods.into_keys().collect();
     world.scale(2).await;
@@ -94,7 +86,7 @@ async fn until_seen_by_its_controller<A: Arm>(world: &World<A>, pod: &str) {
 
 /// R02: the same epoch and the same deadline, and its end is seen.
 async fn drain_goes_on_under_the_next_operator(mut world: World<Graceful>) {
-    world.order("web:1", busy());
+    world.order("web:1", Manner::busy());
     world.create_complete(2, bounds(1, 0)).await;
     world.scale(1).await;
     let now = world

@@ -72,11 +72,7 @@ async fn the_end_of_every_pod_is_on_record(world: World<Graceful>) {
     world.create_complete(2, spec()).await;
     let pods: Vec<String> = world.trail.now().pods.into_keys().collect();
     world.order(&pods[0], killed());
-    let cut = Manner {
-        work: Pace::Never,
-        ..Manner::default()
-    };
-    world.order(&pods[1], cut);
+    world.order(&pods[1], Manner::busy());
     world.set_image("web:2").await;
     world.complete().await;
     let now = world

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::bounds::{bounds, serving};
 use super::scenarios;
-use crate::standin::orders::{Manner, Pace, Start};
+use crate::standin::orders::{Manner, Start};
 use crate::world::trail::{image, is_draining, is_ready};
 use crate::world::{Arm, Graceful, Now, View, World};
 
@@ -175,11 +175,7 @@ async fn undo_in_the_middle_keeps_to_max_unavailable<A: Arm>(world: World<A>) {
 /// B44: a drain within its own deadline is progress that takes time. Deployment has none: its old pods
 /// only terminate, which it does not wait for.
 async fn drain_does_not_trip_the_progress_deadline(world: World<Graceful>) {
-    let busy = Manner {
-        work: Pace::Never,
-        ..Manner::default()
-    };
-    world.order("web:1", busy);
+    world.order("web:1", Manner::busy());
     world.create_complete(1, with_deadline(3)).await;
     let began = world.mark();
     world.set_image("web:2").await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::bounds::bounds;
 use super::{WAIT, scenarios};
 use crate::merge::merge;
-use crate::standin::orders::{Manner, Pace};
+use crate::standin::orders::Manner;
 use crate::world::trail::{image, is_draining, is_ready, is_terminating};
 use crate::world::{Graceful, Now, World};
 
@@ -34,11 +34,7 @@ fn spec(surge: i32, drain: &Value) -> Value {
 async fn kept(world: &World<Graceful>, replicas: i32, on_timeout: &str, reason: &str) -> Now {
     let drain = json!({"timeoutSeconds": 1, "onTimeout": on_timeout});
     world.create_complete(replicas, spec(1, &drain)).await;
-    let busy = Manner {
-        work: Pace::Never,
-        ..Manner::default()
-    };
-    world.order("web:1", busy);
+    world.order("web:1", Manner::busy());
     world.set_image("web:2").await;
     world
         .until("a pod is kept", |now| {

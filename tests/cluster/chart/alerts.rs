@@ -2,21 +2,14 @@
 //! the alerts are put to are in `alerts.yaml`, beside this file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::{Value, json};
+
+use crate::dashboards::panels;
 
 use super::{CHART, one, run, template, text};
 
 const CASES: &str = include_str!("alerts.yaml");
-
-/// What Grafana puts in for its own variables.
-const VARIABLES: [(&str, &str); 4] = [
-    ("$__rate_interval", "1m"),
-    ("$__range", "1h"),
-    ("$namespace", ".*"),
-    ("$name", ".*"),
-];
 
 fn rules_file() -> String {
     format!("{CHART}/files/alerts.yaml")
@@ -91,32 +84,12 @@ fn each_alert_has_its_cases() {
     }
 }
 
-/// Each expression of a dashboard, with where it is from.
-pub(crate) fn expressions() -> Vec<(String, String)> {
-    let folder = std::fs::read_dir(Path::new(CHART).join("dashboards")).expect("the dashboards");
-    let mut found = Vec::new();
-    for entry in folder {
-        let dashboard = std::fs::read(entry.expect("an entry").path()).expect("a dashboard");
-        let dashboard: Value = serde_json::from_slice(&dashboard).expect("JSON");
-        for panel in dashboard["panels"].as_array().expect("panels") {
-            for target in panel["targets"].as_array().expect("targets") {
-                let mut expression = target["expr"].as_str().expect("an expression").to_owned();
-                for (name, value) in VARIABLES {
-                    expression = expression.replace(name, value);
-                }
-                let place = format!("{}: {}", dashboard["title"], panel["title"]);
-                found.push((place, expression));
-            }
-        }
-    }
-    found
-}
-
 /// As recording rules, because the tool reads those.
 #[test]
 fn each_panel_asks_what_prometheus_understands() {
-    let rules: Vec<_> = expressions()
-        .into_iter()
+    let all = panels("1m", "1h").into_iter();
+    let rules: Vec<_> = all
+        .flat_map(|(place, all)| all.into_iter().map(move |one| (place.clone(), one)))
         .enumerate()
         .map(|(number, (place, expression))| {
             assert!(!expression.contains('$'), "{place}: {expression}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::hooks::{Hooks, Ran, kubeconfig_of};
 use super::{CHART, kubectl, run, text};
-use crate::standin::orders::{Manner, Pace};
+use crate::standin::orders::Manner;
 use crate::standin::{NODE_LABEL, node_group};
 use crate::world::trail::{is_draining, is_ready};
 use crate::world::{Graceful, Now, Operator, WEB, World};
@@ -165,11 +165,7 @@ async fn story(helm: &'static str, mut world: World<Graceful>) {
 
 /// The operator is upgraded and rolled back while pods drain. Each drain ends as it would have.
 async fn upgrade_in_the_middle(release: &Release, world: &mut World<Graceful>) {
-    let busy = Manner {
-        work: Pace::Never,
-        ..Manner::default()
-    };
-    world.order("web:1", busy);
+    world.order("web:1", Manner::busy());
     world.set_image("web:2").await;
     let draining = |now: &Now| {
         now.pods

@@ -10,7 +10,7 @@ use kube::api::{Api, ListParams};
 use serde_json::json;
 
 use super::run;
-use crate::standin::orders::{Manner, Pace};
+use crate::standin::orders::Manner;
 use crate::world::trail::{Now, is_draining, is_ready};
 use crate::world::{Graceful, WEB};
 
@@ -59,11 +59,7 @@ fn rollout_and_drains_do_not_feed_back_into_an_autoscaler() {
         let bounds = json!({"maxSurge": 4, "maxUnavailable": 0});
         let spec = json!({"strategy": {"rollingUpdate": bounds}});
         world.create_complete(4, spec).await;
-        let busy = Manner {
-            work: Pace::Never,
-            ..Manner::default()
-        };
-        world.order("web:1", busy);
+        world.order("web:1", Manner::busy());
         let begun = world
             .trail
             .changes()

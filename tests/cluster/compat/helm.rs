@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Said, run};
-use crate::standin::orders::{Manner, Pace, Start};
+use crate::standin::orders::{Manner, Start};
 use crate::standin::{NODE_LABEL, node_group};
 use crate::world::trail::{Now, is_draining, is_ready};
 use crate::world::{Graceful, WEB, World};
@@ -54,11 +54,7 @@ fn helm_4_waits_until_a_rollout_is_really_done() {
         upgrade("helm", &world.namespace, "web:1", &[]).await.good();
         assert_done(&world, "web:1").await;
 
-        let busy = Manner {
-            work: Pace::Never,
-            ..Manner::default()
-        };
-        world.order("web:1", busy);
+        world.order("web:1", Manner::busy());
         let namespace = world.namespace.clone();
         let helm = tokio::spawn(async move { upgrade("helm", &namespace, "web:2", &[]).await });
         let draining = |now: &Now| {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::through::{Through, run};
 use super::{expect_lag, rollout_in_peace, wait};
-use crate::standin::orders::{Manner, Pace};
+use crate::standin::orders::Manner;
 use crate::world::WEB;
 
 /// R29: another controller writes on everything of the object, ten times a second.
@@ -66,11 +66,7 @@ where
 #[test]
 fn drain_survives_the_loss_of_its_marks() {
     run("wiped", async |through| {
-        let busy = Manner {
-            work: Pace::Never,
-            ..Manner::default()
-        };
-        through.world.order("web:1", busy);
+        through.world.order("web:1", Manner::busy());
         through.create(2, super::spec()).await;
         through.world.scale(1).await;
         let drain = || {
@@ -113,11 +109,7 @@ fn drain_survives_the_loss_of_its_marks() {
 #[test]
 fn status_of_an_older_operator_is_gone_on_from() {
     run("older", async |mut through| {
-        let busy = Manner {
-            work: Pace::Never,
-            ..Manner::default()
-        };
-        through.world.order("web:1", busy);
+        through.world.order("web:1", Manner::busy());
         through.create(2, super::spec()).await;
         through.world.set_image("web:2").await;
         through

@@ -70,6 +70,14 @@ impl Default for Manner {
 }
 
 impl Manner {
+    /// One whose work is never over.
+    pub(crate) fn busy() -> Self {
+        Self {
+            work: Pace::Never,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn starting(start: Start) -> Self {
         Self {
             start,
