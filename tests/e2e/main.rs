@@ -34,6 +34,7 @@ mod revisions;
 mod role;
 mod rollout;
 mod soak;
+mod upgrade;
 mod watched;
 mod work;
 mod writes;

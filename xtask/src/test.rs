@@ -4,6 +4,7 @@
 
 mod full;
 mod rig;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -64,6 +65,8 @@ pub(crate) enum Stage {
     Changes,
     /// Long: mutants of the planner, each to be caught.
     Mutants,
+    /// Long: the operator of the previous commit, upgraded and uninstalled under load.
+    Upgrade,
     /// Long: what grows in the operator over many objects.
     Soak,
     /// Long: what is promised, measured.
@@ -82,6 +85,7 @@ impl Stage {
             Self::Simulation => "simulation",
             Self::Changes => "changes",
             Self::Mutants => "mutants",
+            Self::Upgrade => "upgrade",
             Self::Soak => "soak",
             Self::Bench => "bench",
         }
@@ -129,6 +133,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Fuzz => outcomes.push(full::fuzz()),
             Stage::Simulation => outcomes.push(full::simulation()),
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),
+            Stage::Upgrade => outcomes.push(upgrade::stage(&mut interrupted).await),
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
             Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
             Stage::Cluster | Stage::E2e | Stage::Changes => {
@@ -164,9 +169,15 @@ async fn on_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Outcom
 fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     let mut arguments = args.rest.clone();
     if stage == Stage::E2e {
-        // They compare to the tenth of a second and want a quiet machine, or take long: the stages
-        // bench and soak.
-        arguments.extend(["--skip", "bench::", "--skip", "soak::"].map(str::to_owned));
+        // They compare to the tenth of a second and want a quiet machine, take long, or need another
+        // operator: stages of their own.
+        let others = ["bench::", "soak::", "upgrade::"];
+        arguments.extend(
+            others
+                .iter()
+                .flat_map(|name| ["--skip", name])
+                .map(str::to_owned),
+        );
     }
     let mut env = vec![];
     match stage {

@@ -27,7 +27,11 @@ pub(super) fn install(cluster: &Cluster, arguments: &[String], progress: Progres
             "--wait",
             "--timeout=3m",
         ]);
-    for (value, setting) in values(&operator, &agent) {
+    let values = values(
+        [&operator.name, &operator.content_tag],
+        [&agent.name, &agent.content_tag],
+    );
+    for (value, setting) in values {
         helm.arg("--set-string").arg(format!("{value}={setting}"));
     }
     helm.args(arguments);
@@ -36,15 +40,16 @@ pub(super) fn install(cluster: &Cluster, arguments: &[String], progress: Progres
     Ok(())
 }
 
-fn values<'a>(
-    operator: &'a image::Written,
-    agent: &'a image::Written,
+/// The values of the chart that name two images, each by its name and tag.
+pub(crate) fn values<'a>(
+    [operator, tag]: [&'a str; 2],
+    [agent, agent_tag]: [&'a str; 2],
 ) -> [(&'static str, &'a str); 5] {
     [
-        ("image.repository", &operator.name),
-        ("image.tag", &operator.content_tag),
+        ("image.repository", operator),
+        ("image.tag", tag),
         ("image.pullPolicy", "IfNotPresent"),
-        ("agent.image.repository", &agent.name),
-        ("agent.image.tag", &agent.content_tag),
+        ("agent.image.repository", agent),
+        ("agent.image.tag", agent_tag),
     ]
 }

@@ -81,8 +81,12 @@ impl Rig {
     /// Builds an example and loads its image.
     pub(super) async fn load(&self, name: &str) -> Result<()> {
         let image = example::image(name, &example::build(name)?, "dev")?;
+        self.load_archive(&image.archive).await
+    }
+
+    pub(super) async fn load_archive(&self, archive: &Path) -> Result<()> {
         let mut load = self.cluster("load");
-        load.arg(image.archive);
+        load.arg(archive);
         self.run("cluster load", load).await
     }
 
