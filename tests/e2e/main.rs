@@ -26,6 +26,8 @@ mod bounds;
 mod ends;
 mod examples;
 mod exits;
+mod first;
+mod helm;
 mod input;
 mod operator;
 mod operators;

@@ -2,7 +2,6 @@
 //! taken away: no request is lost, and no pod notices but those that are replaced. Only `cargo xtask test
 //! upgrade` runs it, which has both charts and all images.
 
-use std::process::Command;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -13,9 +12,8 @@ use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
 use crate::cluster::{Verdict, is_ready, names, test_under_load};
+use crate::helm::{RELEASE, helm, install};
 use crate::load::{Clients, Load};
-
-const RELEASE: &str = "graceful-deployment";
 
 const SOON: Duration = Duration::from_secs(180);
 
@@ -85,32 +83,6 @@ fn upgrade_in_a_rollout_and_uninstall_lose_nothing_and_touch_no_other_pod() {
         }
         Verdict::Held
     });
-}
-
-/// Installs the chart of one side, or upgrades to it.
-fn install(side: &str) {
-    let lines = std::env::var(side)
-        .unwrap_or_else(|_| panic!("{side} is not set: run `cargo xtask test upgrade`"));
-    let begin = ["upgrade", "--install", RELEASE];
-    let arguments: Vec<_> = begin.into_iter().chain(lines.lines()).collect();
-    let arguments = [&arguments[..], &["--create-namespace", "--wait"]].concat();
-    helm(&arguments).unwrap_or_else(|error| panic!("{side}: {error}"));
-}
-
-/// What helm says, in full where it fails.
-fn helm(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new("helm")
-        .args(arguments)
-        .args(["--namespace", "graceful-system", "--timeout", "3m"])
-        .output()
-        .expect("helm");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    if output.status.success() {
-        Ok(said)
-    } else {
-        Err(said)
-    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

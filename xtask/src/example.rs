@@ -77,18 +77,22 @@ pub(crate) fn build(name: &str) -> Result<Vec<u8>> {
 /// Writes the image. Two versions are the same but for a file that names them: an image change that
 /// changes nothing else.
 pub(crate) fn image(name: &str, program: &[u8], version: &str) -> Result<Written> {
+    image_as(&image_name(name), name, program, version)
+}
+
+/// The same in another's name, where the pages of docs/ speak of an image that is not to be had here.
+pub(crate) fn image_as(image: &str, name: &str, program: &[u8], version: &str) -> Result<Written> {
     let file = |path: &str, content: &[u8], executable| ImageFile {
         path: path.to_owned(),
         content: content.to_vec(),
         executable,
     };
-    let name = image_name(name);
-    let path = format!("/{name}");
+    let path = format!("/{}", image_name(name));
     let files = [
         file(&path, program, true),
         file("/version", version.as_bytes(), false),
     ];
-    image::write(&name, version, &files, &[&path], image::NON_ROOT)
+    image::write(image, version, &files, &[&path], image::NON_ROOT)
 }
 
 fn image_name(name: &str) -> String {

@@ -171,7 +171,7 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     if stage == Stage::E2e {
         // They compare to the tenth of a second and want a quiet machine, take long, or need another
         // operator: stages of their own.
-        let others = ["bench::", "soak::", "upgrade::"];
+        let others = ["bench::", "soak::", "first::", "upgrade::"];
         arguments.extend(
             others
                 .iter()

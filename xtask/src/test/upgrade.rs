@@ -1,5 +1,6 @@
 //! The stage `upgrade`: the operator as it was before its last change, upgraded to the one of the working
-//! tree, and taken away. What the tests need for it is made here: both charts, and both pairs of images.
+//! tree, and taken away; and before that, what a new user pastes on an empty cluster. What the tests need
+//! for it is made here: both charts, both pairs of images, and the images that the first page names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,12 @@ const MADE_OF: &str = "src charts crds Cargo.lock";
 
 /// Where the tests find what helm is to be told: lines, the first of which is the chart.
 const LINES: [&str; 2] = ["GRACEFUL_PREVIOUS", "GRACEFUL_PRESENT"];
+
+/// One after the other, and shown while they run.
+const ARGUMENTS: &str = "first:: upgrade:: --test-threads 1 --nocapture";
+
+/// Images of the first page; an example is in their place.
+const NAMED: (&str, [&str; 2]) = ("nginx", ["1.28", "1.29"]);
 
 const CHART: &str = "charts/graceful-deployment";
 
@@ -38,13 +45,18 @@ pub(super) async fn stage(interrupted: &mut bool) -> Outcome {
         let versions = versions.await??;
         rig.up().await?;
         rig.load(example::FIRST).await?;
+        let program = example::build(example::FIRST)?;
+        for tag in NAMED.1 {
+            let image = example::image_as(NAMED.0, example::FIRST, &program, tag)?;
+            rig.load_archive(&image.archive).await?;
+        }
         for archive in versions.iter().flat_map(|version| &version.archives) {
             rig.load_archive(archive).await?;
         }
         let lines = versions.map(|version| version.lines());
         rig.test(&Tests {
             binary: &binary,
-            arguments: vec!["upgrade::".to_owned(), "--nocapture".to_owned()],
+            arguments: ARGUMENTS.split_whitespace().map(str::to_owned).collect(),
             env: LINES
                 .into_iter()
                 .zip(lines.iter().map(String::as_str))
