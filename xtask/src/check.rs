@@ -1,6 +1,8 @@
 //! `cargo xtask check`: everything about the source that can be judged without a cluster, one
 //! command a stage. It changes no file outside target/ and the user's cache.
 
+mod chart;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -61,6 +63,7 @@ pub(crate) fn source() -> Vec<Outcome> {
         ),
         plain("generated", GENERATED),
         Outcome::of("workflows", "actionlint", workflows),
+        Outcome::of("chart", chart::AGAIN, chart::judge),
     ]
 }
 

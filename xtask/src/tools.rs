@@ -128,10 +128,36 @@ const ACTIONLINT: Set = Set {
     programs: &[("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")],
 };
 
+/// Judges what charts render; no part of a cluster.
+const KUBE_SCORE: Set = Set {
+    name: "kube-score",
+    module: "github.com/zegl/kube-score",
+    version_variables: &[],
+    tags: &[],
+    programs: &[("kube-score", "github.com/zegl/kube-score/cmd/kube-score")],
+};
+
 /// The linter of workflows, built where it is not in the cache yet.
 pub(crate) fn actionlint() -> Result<PathBuf> {
-    let folder = build::build(&ACTIONLINT, Progress::start()).context("build actionlint")?;
-    Ok(folder.join(ACTIONLINT.name))
+    one(&ACTIONLINT)
+}
+
+/// The judge of manifests, built where it is not in the cache yet.
+pub(crate) fn kube_score() -> Result<PathBuf> {
+    one(&KUBE_SCORE)
+}
+
+/// The helm of clusters, built where it is not in the cache yet.
+pub(crate) fn helm() -> Result<PathBuf> {
+    let set = SETS.iter().find(|set| set.name == "helm");
+    one(set.context("find helm")?)
+}
+
+/// The program of a set that is named after it.
+fn one(set: &Set) -> Result<PathBuf> {
+    let folder = build::build(set, Progress::start());
+    let folder = folder.with_context(|| format!("build {}", set.name))?;
+    Ok(folder.join(set.name))
 }
 
 /// Builds what is not in the cache yet and gives every program with its path.
