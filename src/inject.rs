@@ -13,6 +13,7 @@ mod pod;
 mod probes;
 mod qos;
 mod refusal;
+mod remark;
 mod reserved;
 
 use serde_json::{Value, json};
@@ -51,6 +52,8 @@ pub struct Injected {
     /// revision with the same value were born alike; `spec.drain` alone does not change it, as long
     /// as the grace period stays.
     pub summary: String,
+    /// Sentences for the user: what works in this template, and not as its author may think. At most 16.
+    pub remarks: Vec<String>,
 }
 
 /// Injects into a user's template what a graceful exit needs.
@@ -70,6 +73,7 @@ pub fn inject(template: &Value, injection: &Injection<'_>) -> Result<Injected, R
         .collect::<Result<Vec<_>, _>>()?;
     let grace = grace::of_pod(&pod, &hooks, injection)?;
     let probes = probes::inject(&mut draft, &pod, injection)?;
+    let remarks = remark::on(&pod, &hooks, probes::tell_readiness(&draft), injection);
     for (container, hook) in draft.containers.iter_mut().zip(&hooks) {
         hook.inject(container, grace.drain);
         agent::mount(container);
@@ -98,6 +102,7 @@ pub fn inject(template: &Value, injection: &Injection<'_>) -> Result<Injected, R
     Ok(Injected {
         template: draft.close(),
         summary,
+        remarks,
     })
 }
 

@@ -52,6 +52,8 @@ pub struct Wanted {
     pub hash: String,
     /// Summary of what is injected into new pods.
     pub injected: String,
+    /// What is to be said of the template, in sentences for the user.
+    pub remarks: Vec<String>,
 }
 
 /// Turns API objects into an observation, made at `now`.
@@ -92,13 +94,16 @@ pub fn observe(
             let is_adopted = claims.adopt.iter().any(|set| set.name == name);
             let is_foreign = foreign.iter().any(|set| set.name_any() == name);
             let name_taken = is_foreign && !is_own && !is_adopted;
-            let injected = wanted.injected;
+            let Wanted {
+                injected, remarks, ..
+            } = wanted;
             (
                 target::parse(&object.spec),
                 NewRevision {
                     name,
                     injected,
                     name_taken,
+                    remarks,
                 },
             )
         }

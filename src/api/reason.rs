@@ -81,7 +81,8 @@ reasons! {
     PodFailed,
     /// A pod left with connections to others that were not closed in order.
     PoolLeftOpen,
-    /// Measured drains and shutdowns suggest another timeout, or say something else of the one that is set.
+    /// Measured drains and shutdowns suggest another timeout, or say something else of the one that is set; or
+    /// there is something to be said of the template.
     AdviceChanged,
     /// A rollout began.
     RolloutStarted,

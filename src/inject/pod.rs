@@ -67,6 +67,10 @@ pub(super) struct Volume {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Container {
     pub(super) name: String,
+    #[serde(default)]
+    pub(super) image: Option<String>,
+    #[serde(default)]
+    pub(super) image_pull_policy: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
     pub(super) ports: Vec<Port>,
     #[serde(default, deserialize_with = "nullable")]

@@ -42,6 +42,16 @@ pub(super) fn inject(
     Ok(injected)
 }
 
+/// Whether any container says when it is ready; to be asked before the agent is in.
+pub(super) fn tell_readiness(draft: &Draft) -> bool {
+    let mut containers = draft.containers.iter();
+    containers.any(|container| {
+        container
+            .get("readinessProbe")
+            .is_some_and(Value::is_object)
+    })
+}
+
 /// Gives a probe a grace period where it has none.
 fn limit(container: &mut Object, kind: &str, grace: i32) {
     if container.get(kind).is_none_or(Value::is_null) {

@@ -359,6 +359,7 @@ impl Context {
         let wanted = Wanted {
             hash: template_hash(&spec.template, collisions),
             injected: injected.summary.clone(),
+            remarks: injected.remarks.clone(),
         };
         Ok((wanted, injected))
     }

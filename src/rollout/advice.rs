@@ -1,5 +1,5 @@
-//! Timeouts that measured drains and shutdowns suggest. Pure, and made not to flap: a suggestion stays for
-//! as long as it is neither too short nor three times too long.
+//! Timeouts that measured drains and shutdowns suggest, and remarks on the template. Pure, and made not to
+//! flap: a suggestion stays for as long as it is neither too short nor three times too long.
 
 use super::plan::Draft;
 use super::target::Target;
@@ -31,9 +31,14 @@ struct Set {
     least: i32,
 }
 
-/// What the measured times suggest, given what was suggested before.
+/// What the measured times suggest, given what was suggested before, with the remarks on the template.
 #[must_use]
-pub(super) fn advise(target: &Target, measured: &Measured, previous: &Advice) -> Advice {
+pub(super) fn advise(
+    target: &Target,
+    measured: &Measured,
+    remarks: &[String],
+    previous: &Advice,
+) -> Advice {
     let seconds = |length: std::time::Duration| i32::try_from(length.as_secs()).unwrap_or(WEEK);
     let drain = Set {
         field: "spec.drain.timeoutSeconds",
@@ -52,10 +57,11 @@ pub(super) fn advise(target: &Target, measured: &Measured, previous: &Advice) ->
     Advice {
         drain: on_one(&drain, &measured.drains, previous.drain.as_ref()),
         shutdown: on_one(&shutdown, &measured.shutdowns, previous.shutdown.as_ref()),
+        template: remarks.to_vec(),
     }
 }
 
-/// Tells what is new: another suggestion, or another word on the timeout that is set.
+/// Tells what is new: another suggestion, another word on the timeout that is set, or a remark.
 pub(super) fn tell(advice: &Advice, previous: &Advice, draft: &mut Draft) {
     let pairs = [
         ("spec.drain.timeoutSeconds", &advice.drain, &previous.drain),
@@ -77,6 +83,11 @@ pub(super) fn tell(advice: &Advice, previous: &Advice, draft: &mut Draft) {
             None => format!("{suggested}; the one that is set fits"),
         };
         draft.tell(now.fit == Fit::TooShort, Reason::AdviceChanged, message);
+    }
+    for remark in &advice.template {
+        if !previous.template.contains(remark) {
+            draft.tell(true, Reason::AdviceChanged, remark.clone());
+        }
     }
 }
 

@@ -52,6 +52,8 @@ pub struct NewRevision {
     pub injected: String,
     /// Somebody else's ReplicaSet has the name.
     pub name_taken: bool,
+    /// What is to be said of the template, in sentences for the user.
+    pub remarks: Vec<String>,
 }
 
 /// Whose ReplicaSets are to change hands, by their labels and the object's selector.

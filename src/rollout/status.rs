@@ -135,7 +135,12 @@ pub(super) fn report(
     status.drains.clone_from(&draft.drains);
     status.measured = observation.previous.measured.clone();
     measure(&draft.tally, &mut status.measured);
-    status.advice = advice::advise(target, &status.measured, &observation.previous.advice);
+    status.advice = advice::advise(
+        target,
+        &status.measured,
+        &observation.wanted.remarks,
+        &observation.previous.advice,
+    );
     advice::tell(&status.advice, &observation.previous.advice, &mut draft);
     let mut plan = draft.into_plan();
     plan.status = Some(status);

@@ -7,6 +7,7 @@ mod golden;
 mod hooks;
 mod properties;
 mod refusals;
+mod remarks;
 mod templates;
 
 use graceful::api::v1alpha1::{Drain, Probes, Shutdown};

@@ -39,6 +39,7 @@ fn wanted(object: &GracefulDeployment) -> Result<Wanted, Invalid> {
     Ok(Wanted {
         hash: template_hash(&spec.template, status.and_then(|it| it.collision_count)),
         injected: injected.summary,
+        remarks: injected.remarks,
     })
 }
 

@@ -1,5 +1,5 @@
-//! What was measured of the last pods that left, and the timeouts that it suggests. Bounded: the last
-//! hundred of each.
+//! What was measured of the last pods that left, the timeouts that it suggests, and what is to be said of
+//! the template. Bounded: the last hundred of each, and sixteen sentences.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ impl Measured {
     }
 }
 
-/// Timeouts that were measured to fit.
+/// Timeouts that were measured to fit, and remarks on the template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Advice {
@@ -35,13 +35,17 @@ pub struct Advice {
     /// On spec.shutdown.timeoutSeconds. Absent until five shutdowns were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shutdown: Option<TimeoutAdvice>,
+    /// What works in spec.template, and not as its author may think: where, what it comes to, and what to write
+    /// instead. At most 16 sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub template: Vec<String>,
 }
 
 impl Advice {
     /// There is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.drain.is_none() && self.shutdown.is_none()
+        self.drain.is_none() && self.shutdown.is_none() && self.template.is_empty()
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn advice(reason: Reason) -> (&'static str, &'static str) {
             "Close pools at the app's end, after the requests that use them.",
         ),
         Reason::AdviceChanged => (
-            "Event, Warning where a timeout is too short",
+            "Event, Warning where a timeout is too short and for a remark",
             "Take the advice where it suits you: the message has the numbers.",
         ),
         Reason::DrainStarted

@@ -203,6 +203,26 @@ fn advice_is_told_when_it_changes() {
     assert_eq!(next.status.unwrap().advice, status.advice);
 }
 
+#[test]
+fn remark_on_the_template_is_told_once_and_stays_in_the_status() {
+    let mut seen = seen(Vec::new(), Vec::new());
+    seen.wanted.remarks = vec!["nothing tells when a pod is ready".into()];
+    let told = |plan: &Plan| {
+        let all = plan.events.iter();
+        all.filter(|it| it.reason == Reason::AdviceChanged).count()
+    };
+    let first = plan(&seen);
+    assert_eq!(told(&first), 1);
+    let status = first.status.unwrap();
+    assert_eq!(status.advice.template, seen.wanted.remarks);
+    seen.previous = status;
+    assert_eq!(told(&plan(&seen)), 0);
+    seen.wanted.remarks.clear();
+    let mended = plan(&seen);
+    assert_eq!(told(&mended), 0);
+    assert!(mended.status.unwrap().advice.is_empty());
+}
+
 proptest! {
     /// Whatever ends, and whoever wrote the agent's words: the sums are those of the pods, and what is
     /// remembered is bounded.

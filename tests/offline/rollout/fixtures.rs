@@ -70,6 +70,7 @@ pub(super) fn observation(target: Target, now: Timestamp) -> Observation {
             name: "new".into(),
             injected: INJECTED.into(),
             name_taken: false,
+            remarks: Vec::new(),
         },
         revisions: Vec::new(),
         claims: Claims::default(),

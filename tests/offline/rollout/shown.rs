@@ -94,6 +94,7 @@ fn assert_spec_is_of_target(state: &State, object: &Value) {
     let wanted = Wanted {
         hash: "1".into(),
         injected: String::new(),
+        remarks: Vec::new(),
     };
     let seen = observe(&objects, Ok(wanted), Timestamp::UNIX_EPOCH, 7).target;
     if state.broken.is_some() {

@@ -203,6 +203,7 @@ impl World {
             name: revision.into(),
             injected: INJECTED.into(),
             name_taken: false,
+            remarks: Vec::new(),
         };
         self.say(&format!("user: template {revision}"));
     }

@@ -51,6 +51,7 @@ fn injected() -> Injected {
             "spec": {"hostnameOverride": "x", "terminationGracePeriodSeconds": 95},
         }),
         summary: "s".into(),
+        remarks: Vec::new(),
     }
 }
 
