@@ -165,8 +165,14 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     let mut arguments = args.rest.clone();
     if stage == Stage::E2e {
         // They compare to the tenth of a second and want a quiet machine, or take long: the stages
-        // bench and soak.
-        arguments.extend(["--skip", "bench::", "--skip", "soak::"].map(str::to_owned));
+        // bench and soak, and the pictures of the docs.
+        let skipped = ["bench::", "soak::", "recording::"];
+        arguments.extend(
+            skipped
+                .into_iter()
+                .flat_map(|part| ["--skip", part])
+                .map(str::to_owned),
+        );
     }
     let mut env = vec![];
     match stage {

@@ -1,7 +1,7 @@
 //! The panels, in the order in which they are read: first whether anything was cut, then what goes on, then
-//! why it takes its time. What happens seldom is counted by the difference to a window ago, which is a whole number,
-//! and the whole of a series that is younger: Prometheus' own increase is an estimate with a fraction, and none
-//! where a series begins above zero.
+//! why it takes its time. What happens seldom is counted by the difference to the point before, which is a whole
+//! number and tells of each event once, and the whole of a series that is younger: Prometheus' own increase is an
+//! estimate with a fraction, over windows that lie on each other, and none where a series begins above zero.
 
 /// One dashboard.
 pub(super) struct Dashboard {
@@ -148,16 +148,16 @@ const ROLLOUTS: &[Panel] = &[
     },
     Panel {
         title: "Drain times",
-        says: "From the request to drain until the work was over: half of the drains, and all but one in twenty, were faster.",
+        says: "From the request to drain until the work was over: half of the drains, and all but one in twenty, were faster. Estimates within a bucket: 68 s lies anywhere between 60 and 120.",
         form: Form::Dots,
         unit: "s",
         draws: &[
             (
-                "histogram_quantile(0.5, sum by (le) (clamp_min(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval or graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)))",
+                "histogram_quantile(0.5, sum by (le) (clamp_min(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)))",
                 "half",
             ),
             (
-                "histogram_quantile(0.95, sum by (le) (clamp_min(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval or graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)))",
+                "histogram_quantile(0.95, sum by (le) (clamp_min(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)))",
                 "19 of 20",
             ),
         ],
@@ -168,7 +168,7 @@ const ROLLOUTS: &[Panel] = &[
         form: Form::Dots,
         unit: "s",
         draws: &[(
-            "sum by (confirmation) (clamp_min(graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval or graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)) / (sum by (confirmation) (clamp_min(graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval or graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)) > 0)",
+            "sum by (confirmation) (clamp_min(graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)) / (sum by (confirmation) (clamp_min(graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)) > 0)",
             "{{confirmation}}",
         )],
     },
@@ -188,7 +188,7 @@ const ROLLOUTS: &[Panel] = &[
         form: Form::Bars,
         unit: "short",
         draws: &[(
-            "sum by (outcome) (clamp_min(graceful_operator_drains_ended_total - (graceful_operator_drains_ended_total offset $__rate_interval or graceful_operator_drains_ended_total * 0), 0)) > 0",
+            "sum by (outcome) (clamp_min(graceful_operator_drains_ended_total - (graceful_operator_drains_ended_total offset $__interval or graceful_operator_drains_ended_total * 0), 0)) > 0",
             "{{outcome}}",
         )],
     },
@@ -198,7 +198,7 @@ const ROLLOUTS: &[Panel] = &[
         form: Form::Bars,
         unit: "short",
         draws: &[(
-            "sum by (namespace, name) (clamp_min(graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval or graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)) > 0",
+            "sum by (namespace, name) (clamp_min(graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)) > 0",
             "{{namespace}}/{{name}}",
         )],
     },
@@ -331,7 +331,7 @@ const OPERATOR: &[Panel] = &[
         form: Form::Bars,
         unit: "short",
         draws: &[(
-            "sum by (error) (clamp_min(graceful_operator_errors_total - (graceful_operator_errors_total offset $__rate_interval or graceful_operator_errors_total * 0), 0)) > 0",
+            "sum by (error) (clamp_min(graceful_operator_errors_total - (graceful_operator_errors_total offset $__interval or graceful_operator_errors_total * 0), 0)) > 0",
             "{{error}}",
         )],
     },
