@@ -128,6 +128,22 @@ const ACTIONLINT: Set = Set {
     programs: &[("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")],
 };
 
+/// Scrapes nothing but the API server; no part of a cluster.
+const STATE_METRICS: Set = Set {
+    name: "kube-state-metrics",
+    module: "k8s.io/kube-state-metrics/v2",
+    version_variables: &[],
+    tags: &[],
+    programs: &[("kube-state-metrics", "k8s.io/kube-state-metrics/v2")],
+};
+
+/// kube-state-metrics, built where it is not in the cache yet: some three minutes.
+pub(crate) fn state_metrics() -> Result<PathBuf> {
+    let folder = build::build(&STATE_METRICS, Progress::start());
+    let folder = folder.context("build kube-state-metrics")?;
+    Ok(folder.join(STATE_METRICS.name))
+}
+
 /// The linter of workflows, built where it is not in the cache yet.
 pub(crate) fn actionlint() -> Result<PathBuf> {
     let folder = build::build(&ACTIONLINT, Progress::start()).context("build actionlint")?;

@@ -1,5 +1,5 @@
-//! The data of the pictures in the docs: four apps are rolled out under real traffic, one client is cut, one app
-//! is killed and one pool is left open, and what every panel's expression gives over that time is written to a
+//! The data of the pictures in the docs: apps are rolled out under real traffic, a client is cut, an app is killed, a
+//! pool is left open and an object is refused, and what every panel's expression gives over that time is written to a
 //! file. It draws nothing (`cargo xtask pictures` does), and only that command runs it.
 
 use std::collections::BTreeMap;
