@@ -8,7 +8,7 @@ use super::scale::{Unit, clock};
 use super::svg::{Area, FAINT, GRID, Style, Svg};
 
 /// Of one of the grid's 24 columns, and of one of its rows.
-const COLUMN: f64 = 42.0;
+const COLUMN: f64 = 36.0;
 const ROW: f64 = 32.0;
 
 /// Between two panels.

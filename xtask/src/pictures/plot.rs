@@ -68,7 +68,7 @@ impl Plot<'_> {
         let ticks = ticks(greatest, self.unit);
         let labels = ticks.iter().map(|(_, label)| Style::SMALL.width(label));
         let left = labels.fold(24.0, f64::max) + 8.0;
-        let below = 20.0 + LEGEND * small(lines.len());
+        let below = 22.0 + LEGEND * small(lines.len());
         let place = Place {
             area: Area {
                 x: inner.x + left,
@@ -102,7 +102,7 @@ impl Plot<'_> {
         for (at, label) in moments(self.from, self.to) {
             let x = place.x(seconds(at));
             svg.line((x, place.area.y), (x, bottom), GRID);
-            svg.text((x, bottom + 15.0), Style::SMALL.anchored("middle"), &label);
+            svg.text((x, bottom + 18.0), Style::SMALL.anchored("middle"), &label);
         }
     }
 

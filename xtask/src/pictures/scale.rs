@@ -52,6 +52,9 @@ pub(super) fn ticks(greatest: f64, unit: Unit) -> Vec<(f64, String)> {
     let (divisor, sign) = unit.shown(greatest);
     let shown = greatest / divisor;
     let step = round_step(shown / 4.0);
+    // There is no half of a pod.
+    let is_whole = unit == Unit::Count && shown.fract() == 0.0;
+    let step = if is_whole { step.max(1.0) } else { step };
     let decimals = usize::from(step < 1.0) + usize::from(step < 0.1) + usize::from(step < 0.01);
     let mut ticks = Vec::new();
     let mut count = 0_u32;
@@ -111,7 +114,8 @@ mod tests {
     #[test]
     fn axis_has_round_steps_and_reaches_the_greatest_value() {
         assert_eq!(labels(4.0, Unit::Count), ["0", "1", "2", "3", "4"]);
-        assert_eq!(labels(0.0, Unit::Count), ["0.0", "0.5", "1.0"]);
+        assert_eq!(labels(0.0, Unit::Count), ["0", "1"]);
+        assert_eq!(labels(0.5, Unit::Count).first().unwrap(), "0.0");
         assert_eq!(labels(41.0, Unit::Seconds), ["0 s", "20 s", "40 s", "60 s"]);
         assert_eq!(
             labels(0.012, Unit::Seconds),
