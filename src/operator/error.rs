@@ -104,6 +104,26 @@ pub(super) enum Error {
     Panicked { name: String, message: String },
 }
 
+/// The name of every variant: the values of the metric's label, each counted from 0 on.
+pub(super) const VARIANTS: [&str; 16] = [
+    "CreateReplicaSet",
+    "RecordRevision",
+    "RefreshReplicaSet",
+    "ConfigureReplicaSet",
+    "AdoptReplicaSet",
+    "ReleaseReplicaSet",
+    "ScaleReplicaSet",
+    "DeleteReplicaSet",
+    "RequestDrain",
+    "CancelDrain",
+    "SetDeletionCost",
+    "ConfigurePod",
+    "DeletePod",
+    "WriteStatus",
+    "PublishEvent",
+    "Panicked",
+];
+
 /// What follows from an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -243,6 +263,16 @@ mod tests {
         let seven = Some(Duration::from_secs(7));
         assert_eq!(refused(429, 7).class(), Class::Retry(seven));
         assert_eq!(refused(500, 0).class(), Class::Retry(None));
+    }
+
+    #[test]
+    fn every_variant_is_in_the_list() {
+        let source = include_str!("error.rs");
+        let arms = source.lines().filter_map(|line| {
+            let (_, name) = line.split_once("{ .. } => \"")?;
+            name.strip_suffix("\",")
+        });
+        assert_eq!(arms.collect::<Vec<_>>(), VARIANTS);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use self::process::Process;
 pub use self::sample::sample;
 use self::standing::Standing;
 use super::caches::Guarded;
+use super::error::VARIANTS;
 use crate::rollout::{Counted, Hold};
 
 /// Seconds: a reconcile without calls takes a millisecond, each call five to fifty.
@@ -77,6 +78,10 @@ impl Metrics {
             expiries: Counter::default(),
             leader: Gauge::default(),
         };
+        // What begins above zero has no increase for Prometheus: the first failure would go unseen.
+        for error in VARIANTS {
+            drop(metrics.errors.get_or_create(&What { error }));
+        }
         metrics.registered()
     }
 
@@ -192,6 +197,15 @@ pub const HOLDS: &[(&str, &str)] = &holds::CAUSES;
 #[cfg(test)]
 mod what_is_counted {
     use super::*;
+
+    #[test]
+    fn every_kind_of_failure_is_counted_from_zero_on() {
+        let text = Metrics::new().text();
+        for error in VARIANTS {
+            let line = format!("graceful_operator_errors_total{{error=\"{error}\"}} 0\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
 
     /// B43.
     #[test]

@@ -16,6 +16,7 @@ mod merge;
 mod monitor;
 mod proxy;
 mod standin;
+mod state_metrics;
 #[path = "../fixtures/watcher.rs"]
 mod watcher;
 mod world;

@@ -1,5 +1,6 @@
-// Package compat asks the libraries of other tools what they make of a GracefulDeployment. The objects are
-// written by tests/offline/rollout/shown.rs with the operator's own code; nothing here knows the operator.
+// Package compat asks the libraries of other tools what they make of a GracefulDeployment, and executes the
+// Tiltfile as Tilt does. The objects are written by tests/offline/rollout/shown.rs with the operator's own code;
+// nothing here knows the operator.
 package compat
 
 import (

@@ -92,6 +92,14 @@ pub(crate) fn test_under_load<T: Future<Output = Verdict>>(name: &str, test: imp
 /// The namespace goes with the test, unless it failed: then its objects are kept for the logs. However
 /// it ended, what happened meanwhile is held to the promises.
 fn in_namespace<R, T: Future<Output = R>>(name: &str, test: impl FnOnce(World) -> T) -> R {
+    in_namespace_of_this_name(&format!("e2e-{name}-{}", std::process::id()), test)
+}
+
+/// As [`in_namespace`], where people see its name.
+pub(crate) fn in_namespace_of_this_name<R, T: Future<Output = R>>(
+    name: &str,
+    test: impl FnOnce(World) -> T,
+) -> R {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -119,13 +127,13 @@ fn in_namespace<R, T: Future<Output = R>>(name: &str, test: impl FnOnce(World) -
 }
 
 impl World {
-    async fn new(name: &str) -> Self {
+    async fn new(namespace: &str) -> Self {
         assert!(
             std::env::var_os("KUBECONFIG").is_some(),
             "these tests need a cluster: run `cargo xtask test e2e`"
         );
         let client = Client::try_default().await.expect("a cluster that answers");
-        let namespace = format!("e2e-{name}-{}", std::process::id());
+        let namespace = namespace.to_owned();
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let body = serde_json::from_value(json!({
             "metadata": {

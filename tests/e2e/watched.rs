@@ -2,6 +2,7 @@
 //! dashboards has something to show, a healthy rollout raises no alert, and one that cuts a connection does.
 
 mod prometheus;
+mod recording;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -71,7 +72,7 @@ fn every_panel_shows_what_prometheus_scraped() {
         drop(stream);
         fail(&world).await;
         // A rate's window is four scrapes long, as Grafana has it.
-        let all = panels("4s", "5m");
+        let all = panels(["1s", "4s", "5m"]);
         world
             .until("every panel has data", SOON, async || {
                 let mut empty = BTreeSet::new();

@@ -15,5 +15,6 @@ mod readme;
 mod rollout;
 mod safety;
 mod simulation;
+mod state_metrics;
 mod stored;
 mod watched;

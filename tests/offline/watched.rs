@@ -174,7 +174,7 @@ fn every_variable_is_declared() {
                 for used in text(&target["expr"]).split('$').skip(1) {
                     let end = used.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
                     let name = &used[..end.unwrap_or(used.len())];
-                    let is_grafanas = ["__rate_interval", "__range"].contains(&name);
+                    let is_grafanas = ["__interval", "__rate_interval", "__range"].contains(&name);
                     assert!(is_grafanas || declared.contains(name), "{name}");
                 }
             }

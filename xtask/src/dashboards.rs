@@ -82,7 +82,7 @@ fn source() -> Value {
 }
 
 fn written_panel(panel: &Panel, id: usize, place: &Value) -> Value {
-    let is_instant = !matches!(panel.form, Form::Lines | Form::Areas);
+    let is_instant = panel.form.kind() != "timeseries";
     let targets: Vec<_> = panel
         .draws
         .iter()
@@ -113,40 +113,58 @@ fn written_panel(panel: &Panel, id: usize, place: &Value) -> Value {
     if panel.form == Form::Table
         && let Some(panel) = written.as_object_mut()
     {
-        panel.insert("transformations".into(), without_technical_columns());
+        panel.insert("transformations".into(), columns());
     }
     written
 }
 
 fn defaults(panel: &Panel) -> Value {
     let mut defaults = json!({"unit": panel.unit, "min": 0, "noValue": "nothing"});
+    let stacking = json!({"mode": "normal", "group": "A"});
     let more = match panel.form {
-        Form::Alarm => json!({
-            "color": {"mode": "thresholds"},
-            "thresholds": {"mode": "absolute", "steps": [
-                {"color": "green", "value": null},
-                {"color": "red", "value": 1},
-            ]},
-        }),
+        Form::Alarm => colored("green", Some("red")),
+        Form::Wanted => colored("red", Some("green")),
+        // Without a word of it Grafana shows whatever is 80 or more in red.
+        Form::Number => colored("text", None),
+        // Only fills: a line of a zero would lie on top of the others.
         Form::Areas => {
-            json!({"custom": {"fillOpacity": 40, "stacking": {"mode": "normal", "group": "A"}}})
+            json!({"custom": {"fillOpacity": 60, "lineWidth": 0, "stacking": stacking}})
         }
-        Form::Lines => json!({"custom": {"fillOpacity": 5, "lineWidth": 2}}),
-        Form::Number | Form::Table => json!({}),
+        Form::Bars => json!({"custom": {
+            "drawStyle": "bars", "fillOpacity": 80, "lineWidth": 0, "stacking": stacking,
+        }}),
+        Form::Dots => json!({"custom": {"drawStyle": "points", "pointSize": 6}}),
+        Form::Lines => json!({"custom": {"fillOpacity": 0, "lineWidth": 2}}),
+        Form::Table => json!({}),
     };
     if let (Some(defaults), Value::Object(more)) = (defaults.as_object_mut(), more) {
         defaults.extend(more);
+        // Of connections and pods there are whole ones.
+        if panel.form == Form::Alarm {
+            defaults.insert("decimals".into(), json!(0));
+        }
     }
     defaults
 }
 
+/// A number in one colour, and from 1 on in another.
+fn colored(base: &str, from_one: Option<&str>) -> Value {
+    let more = from_one.map(|color| json!({"color": color, "value": 1}));
+    let base = json!({"color": base, "value": null});
+    let steps: Vec<_> = std::iter::once(base).chain(more).collect();
+    json!({
+        "color": {"mode": "thresholds"},
+        "thresholds": {"mode": "absolute", "steps": steps},
+    })
+}
+
 fn options(form: Form) -> Value {
     match form {
-        Form::Alarm | Form::Number => {
+        Form::Alarm | Form::Wanted | Form::Number => {
             let reduced = json!({"calcs": ["lastNotNull"], "fields": "", "values": false});
             json!({"reduceOptions": reduced, "colorMode": "value", "graphMode": "none"})
         }
-        Form::Lines | Form::Areas => json!({
+        Form::Lines | Form::Dots | Form::Areas | Form::Bars => json!({
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},
             "tooltip": {"mode": "multi", "sort": "desc"},
         }),
@@ -154,8 +172,10 @@ fn options(form: Form) -> Value {
     }
 }
 
-/// The time of a sample, and the labels of who was scraped, say nothing in a table.
-fn without_technical_columns() -> Value {
+/// The time of a sample, and the labels of who was scraped, say nothing in a table. An object's name comes first,
+/// then what is said of it.
+fn columns() -> Value {
     let hidden = json!({"Time": true, "Value": true});
-    json!([{"id": "organize", "options": {"excludeByName": hidden}}])
+    let order = json!({"namespace": 0, "name": 1, "reason": 2, "hold": 2});
+    json!([{"id": "organize", "options": {"excludeByName": hidden, "indexByName": order}}])
 }

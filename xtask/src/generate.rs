@@ -1,7 +1,7 @@
 //! `cargo xtask generate`: writes what is derived from other files, so that nobody edits it by hand:
 //! the pod template's structure from Kubernetes' own OpenAPI file, crds/ from src/api, and
 //! tests/COVERAGE.md, docs/connections.md and docs/works-with.md from the tests, the page of measurements from their JSON files,
-//! the charts' pages from their values, the dashboards from their table of panels, and what other tools are told from
+//! the charts' pages from their values, the dashboards from their table of panels, their pictures from what was recorded, and what other tools are told from
 //! integrations/.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command};
@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 
 use crate::stage::sh;
 use crate::{
-    charts, connections, coverage, dashboards, integrations, measurements, modules, works_with,
+    charts, connections, coverage, dashboards, integrations, measurements, modules, pictures,
+    works_with,
 };
 
 /// The Kubernetes version whose pod template the CRD knows. Newer than k8s-openapi on purpose: the
@@ -95,6 +96,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     for (path, dashboard) in dashboards::files(root) {
         settle(args, &path, &dashboard)?;
+    }
+    for (path, picture) in pictures::files(root)? {
+        settle(args, &path, &picture)?;
     }
     // The operator prints its own CRD, built with the structure just written.
     let crd = crd(root)?;

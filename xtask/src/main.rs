@@ -17,6 +17,7 @@ mod integrations;
 mod load;
 mod measurements;
 mod modules;
+mod pictures;
 mod process;
 mod sbom;
 mod simulate;
@@ -51,6 +52,7 @@ enum Command {
     /// A real Kubernetes on this machine
     Cluster(cluster::Args),
     Demo(demo::Args),
+    Pictures(pictures::Args),
     /// Run the operator in a simulated cluster: many seeds, or one told whole
     Simulate(simulate::Args),
     /// Build the images of operator and agent as tar files
@@ -82,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Cluster(args) => cluster::main(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Pictures(args) => tokio::runtime::Runtime::new()?.block_on(pictures::run(&args)),
         Command::Simulate(args) => simulate::run(&args),
         Command::Image(args) => image::main(&args),
         Command::Sbom(args) => sbom::run(&args),

@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::measurements;
 use crate::process::Progress;
 use crate::stage::{Outcome, conclude, in_root};
-use crate::{bench, check, debian, example, modules};
+use crate::{bench, check, debian, example, modules, tools};
 pub(crate) use rig::{Rig, Tests};
 
 /// Tests of the stage cluster at the same time: more than there are cores, because each has a namespace
@@ -28,6 +28,9 @@ const AT_ONCE: &str = "12";
 
 /// The tests of the stage changes, and how many changes each makes.
 const CHANGES: (&str, (&str, &str)) = ("iterative::graceful", ("GRACEFUL_CHANGES", "1000"));
+
+/// The test of the stage state-metrics, and how it hears where the program is.
+const STATE_METRICS: (&str, &str) = ("state_metrics::", "KUBE_STATE_METRICS");
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -63,6 +66,8 @@ pub(crate) enum Stage {
     Simulation,
     /// Long: a thousand changes of one object in a row, on a real API server.
     Changes,
+    /// Long: kube-state-metrics with our configuration, on a real API server.
+    StateMetrics,
     /// Long: mutants of the planner, each to be caught.
     Mutants,
     /// Long: the operator of the previous commit, upgraded and uninstalled under load.
@@ -84,6 +89,7 @@ impl Stage {
             Self::Fuzz => "fuzz",
             Self::Simulation => "simulation",
             Self::Changes => "changes",
+            Self::StateMetrics => "state-metrics",
             Self::Mutants => "mutants",
             Self::Upgrade => "upgrade",
             Self::Soak => "soak",
@@ -136,7 +142,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Upgrade => outcomes.push(upgrade::stage(&mut interrupted).await),
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
             Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
-            Stage::Cluster | Stage::E2e | Stage::Changes => {
+            Stage::Cluster | Stage::E2e | Stage::Changes | Stage::StateMetrics => {
                 outcomes.push(on_cluster(*stage, args, &mut interrupted).await);
             }
         }
@@ -152,8 +158,19 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
 async fn on_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Outcome {
     let again = format!("cargo xtask test {}", stage.name());
     let work = in_cluster(stage.name(), interrupted, async |rig| {
+        // What takes the compiler comes first here too.
+        let state_metrics = match stage {
+            Stage::StateMetrics => {
+                let program = tokio::task::spawn_blocking(tools::state_metrics).await??;
+                Some(program.display().to_string())
+            }
+            _ => None,
+        };
         let binary = set_up(rig, stage).await?;
         let mut tests = tests(stage, args, &binary);
+        if let Some(program) = &state_metrics {
+            tests.env.push((STATE_METRICS.1, program));
+        }
         let monitors;
         if stage == Stage::Cluster {
             let folder = modules::folder(modules::PROMETHEUS_OPERATOR)?;
@@ -170,8 +187,8 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     let mut arguments = args.rest.clone();
     if stage == Stage::E2e {
         // They compare to the tenth of a second and want a quiet machine, take long, or need another
-        // operator: stages of their own.
-        let others = ["bench::", "soak::", "first::", "upgrade::"];
+        // operator: stages of their own, and the pictures of the docs.
+        let others = ["bench::", "soak::", "first::", "upgrade::", "recording::"];
         arguments.extend(
             others
                 .iter()
@@ -181,7 +198,11 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     }
     let mut env = vec![];
     match stage {
-        Stage::Cluster => env.push(("RUST_TEST_THREADS", AT_ONCE)),
+        Stage::Cluster => {
+            env.push(("RUST_TEST_THREADS", AT_ONCE));
+            arguments.extend(["--skip", STATE_METRICS.0].map(str::to_owned));
+        }
+        Stage::StateMetrics => arguments.push(STATE_METRICS.0.into()),
         Stage::Changes => {
             arguments.push(CHANGES.0.into());
             env.push(CHANGES.1);
@@ -224,7 +245,7 @@ pub(crate) async fn in_cluster(
 /// first: a cluster that waits for it keeps its memory from it.
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
-        Stage::Changes => Stage::Cluster,
+        Stage::Changes | Stage::StateMetrics => Stage::Cluster,
         _ => stage,
     };
     let binary = test_binary(tests.name()).await?;

@@ -137,6 +137,20 @@ const KUBE_SCORE: Set = Set {
     programs: &[("kube-score", "github.com/zegl/kube-score/cmd/kube-score")],
 };
 
+/// Scrapes nothing but the API server; no part of a cluster.
+const STATE_METRICS: Set = Set {
+    name: "kube-state-metrics",
+    module: "k8s.io/kube-state-metrics/v2",
+    version_variables: &[],
+    tags: &[],
+    programs: &[("kube-state-metrics", "k8s.io/kube-state-metrics/v2")],
+};
+
+/// kube-state-metrics, built where it is not in the cache yet: some three minutes.
+pub(crate) fn state_metrics() -> Result<PathBuf> {
+    one(&STATE_METRICS)
+}
+
 /// The linter of workflows, built where it is not in the cache yet.
 pub(crate) fn actionlint() -> Result<PathBuf> {
     one(&ACTIONLINT)

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -79,11 +80,7 @@ impl Prometheus {
     /// Whether an expression has had a value since the test began.
     pub(super) async fn has_data(&self, expression: &str) -> bool {
         let (start, end) = (self.began.as_second(), Timestamp::now().as_second());
-        let query = encoded(expression);
-        let path = format!("/api/v1/query_range?query={query}&start={start}&end={end}&step=1");
-        let answer = ask(&path).await;
-        assert_eq!(answer["status"], "success", "{expression}: {answer}");
-        let series = list(&answer["data"]["result"]);
+        let series = range(expression, start..=end, 1).await;
         let mut values = series.iter().flat_map(|series| list(&series["values"]));
         values.any(|value| value[1] != "NaN")
     }
@@ -113,6 +110,15 @@ impl Drop for Prometheus {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The series of an expression, each with its values at these seconds.
+pub(super) async fn range(expression: &str, over: RangeInclusive<i64>, step: i64) -> Vec<Value> {
+    let (query, start, end) = (encoded(expression), over.start(), over.end());
+    let path = format!("/api/v1/query_range?query={query}&start={start}&end={end}&step={step}");
+    let answer = ask(&path).await;
+    assert_eq!(answer["status"], "success", "{expression}: {answer}");
+    list(&answer["data"]["result"]).to_vec()
 }
 
 fn configuration(folder: &Path) -> Value {
@@ -168,7 +174,7 @@ fn target(pod: &Pod, name: &str) -> Option<Value> {
     }))
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 

@@ -1,6 +1,7 @@
 //! The panels, in the order in which they are read: first whether anything was cut, then what goes on, then
-//! why it takes its time. A series that begins above zero has no increase for Prometheus; where one may, an
-//! expression takes the whole of a series that is younger than the window.
+//! why it takes its time. What happens seldom is counted by the difference to the point before, which is a whole
+//! number and tells of each event once, and the whole of a series that is younger: Prometheus' own increase is an
+//! estimate with a fraction, over windows that lie on each other, and none where a series begins above zero.
 
 /// One dashboard.
 pub(super) struct Dashboard {
@@ -28,19 +29,25 @@ pub(super) struct Panel {
 pub(super) enum Form {
     /// One number, red from 1 on.
     Alarm,
+    /// One number, red at 0.
+    Wanted,
     /// One number.
     Number,
     Lines,
-    /// Lines on top of each other.
+    /// What is only now and then, so that there is nothing to join.
+    Dots,
+    /// What lasts, on top of each other.
     Areas,
+    /// What happens now and then, on top of each other.
+    Bars,
     Table,
 }
 
 impl Form {
     pub(super) fn kind(self) -> &'static str {
         match self {
-            Self::Alarm | Self::Number => "stat",
-            Self::Lines | Self::Areas => "timeseries",
+            Self::Alarm | Self::Wanted | Self::Number => "stat",
+            Self::Lines | Self::Dots | Self::Areas | Self::Bars => "timeseries",
             Self::Table => "table",
         }
     }
@@ -48,8 +55,8 @@ impl Form {
     /// Width and height in Grafana's grid.
     pub(super) fn size(self) -> (u64, u64) {
         match self {
-            Self::Alarm | Self::Number => (6, 4),
-            Self::Lines | Self::Areas | Self::Table => (12, 8),
+            Self::Alarm | Self::Wanted | Self::Number => (6, 4),
+            _ => (12, 8),
         }
     }
 }
@@ -131,8 +138,8 @@ const ROLLOUTS: &[Panel] = &[
     },
     Panel {
         title: "Rollouts in flight, by object",
-        says: "1 from the change of a template until its last old pod is gone.",
-        form: Form::Lines,
+        says: "From the change of a template until its last old pod is gone, each object on top of the others.",
+        form: Form::Areas,
         unit: "short",
         draws: &[(
             "max by (namespace, name) (graceful_rollout_in_flight{namespace=~\"$namespace\", name=~\"$name\"})",
@@ -141,16 +148,16 @@ const ROLLOUTS: &[Panel] = &[
     },
     Panel {
         title: "Drain times",
-        says: "From the request to drain until the work was over: half of the drains, and all but one in twenty, were faster.",
-        form: Form::Lines,
+        says: "From the request to drain until the work was over: half of the drains, and all but one in twenty, were faster. Estimates within a bucket: 68 s lies anywhere between 60 and 120.",
+        form: Form::Dots,
         unit: "s",
         draws: &[
             (
-                "histogram_quantile(0.5, sum by (le) ((graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} unless graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval) or increase(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])))",
+                "histogram_quantile(0.5, sum by (le) (clamp_min(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)))",
                 "half",
             ),
             (
-                "histogram_quantile(0.95, sum by (le) ((graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} unless graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval) or increase(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])))",
+                "histogram_quantile(0.95, sum by (le) (clamp_min(graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_drain_seconds_bucket{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)))",
                 "19 of 20",
             ),
         ],
@@ -158,10 +165,10 @@ const ROLLOUTS: &[Panel] = &[
     Panel {
         title: "Drain times, by what came last",
         says: "The mean drain, by the kind of the confirmation that held last, or that did not hold until the deadline.",
-        form: Form::Lines,
+        form: Form::Dots,
         unit: "s",
         draws: &[(
-            "sum by (confirmation) ((graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} unless graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval) or increase(graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])) / (sum by (confirmation) ((graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} unless graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} offset $__rate_interval) or increase(graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval])) > 0)",
+            "sum by (confirmation) (clamp_min(graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_drain_seconds_sum{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)) / (sum by (confirmation) (clamp_min(graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_drain_seconds_count{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)) > 0)",
             "{{confirmation}}",
         )],
     },
@@ -178,30 +185,30 @@ const ROLLOUTS: &[Panel] = &[
     Panel {
         title: "How drains ended",
         says: "Drains that ended, by outcome. Drained is good; TimedOut, Silent and NodeLost want a look.",
-        form: Form::Areas,
+        form: Form::Bars,
         unit: "short",
         draws: &[(
-            "sum by (outcome) ((graceful_operator_drains_ended_total unless graceful_operator_drains_ended_total offset $__rate_interval) or increase(graceful_operator_drains_ended_total[$__rate_interval]))",
+            "sum by (outcome) (clamp_min(graceful_operator_drains_ended_total - (graceful_operator_drains_ended_total offset $__interval or graceful_operator_drains_ended_total * 0), 0)) > 0",
             "{{outcome}}",
         )],
     },
     Panel {
         title: "Connections cut, by object",
-        says: "When it happened, and to whom.",
-        form: Form::Areas,
+        says: "When it happened, and to whom. Nothing is good.",
+        form: Form::Bars,
         unit: "short",
         draws: &[(
-            "sum by (namespace, name) (increase(graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"}[$__rate_interval]))",
+            "sum by (namespace, name) (clamp_min(graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"} - (graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"} offset $__interval or graceful_connections_cut_total{namespace=~\"$namespace\", name=~\"$name\"} * 0), 0)) > 0",
             "{{namespace}}/{{name}}",
         )],
     },
     Panel {
         title: "Time held, by cause",
-        says: "What rollouts wait for: 1 is one rollout waiting all the time. Of all objects, whatever is chosen above.",
+        says: "What rollouts wait for: 1 is one rollout waiting all the time, and one may wait for several things at once. Of all objects, whatever is chosen above.",
         form: Form::Areas,
         unit: "short",
         draws: &[(
-            "sum by (hold) (rate(graceful_held_seconds_total[$__rate_interval])) > 0",
+            "sum by (hold) (rate(graceful_held_seconds_total[$__rate_interval])) and on (hold) (sum by (hold) (increase(graceful_held_seconds_total[$__range])) > 0)",
             "{{hold}}",
         )],
     },
@@ -251,7 +258,7 @@ const OPERATOR: &[Panel] = &[
     Panel {
         title: "Leaders",
         says: "Operators that lead: one for each release.",
-        form: Form::Number,
+        form: Form::Wanted,
         unit: "short",
         draws: &[("sum(graceful_operator_leader)", "")],
     },
@@ -295,7 +302,7 @@ const OPERATOR: &[Panel] = &[
     Panel {
         title: "Time of a reconcile",
         says: "With its calls to the API server.",
-        form: Form::Lines,
+        form: Form::Dots,
         unit: "s",
         draws: &[
             (
@@ -321,10 +328,10 @@ const OPERATOR: &[Panel] = &[
     Panel {
         title: "Failures, by what was tried",
         says: "docs/runbooks.md, GracefulReconcileErrors, says what to do about each.",
-        form: Form::Areas,
+        form: Form::Bars,
         unit: "short",
         draws: &[(
-            "sum by (error) ((graceful_operator_errors_total unless graceful_operator_errors_total offset $__rate_interval) or increase(graceful_operator_errors_total[$__rate_interval]))",
+            "sum by (error) (clamp_min(graceful_operator_errors_total - (graceful_operator_errors_total offset $__interval or graceful_operator_errors_total * 0), 0)) > 0",
             "{{error}}",
         )],
     },
