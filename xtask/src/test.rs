@@ -66,6 +66,8 @@ pub(crate) enum Stage {
     Mutants,
     /// Long: what grows in the operator over many objects.
     Soak,
+    /// Long: one operator with a thousand objects and five thousand pods, on a real API server.
+    Scale,
     /// Long: what is promised, measured.
     Bench,
 }
@@ -83,6 +85,7 @@ impl Stage {
             Self::Changes => "changes",
             Self::Mutants => "mutants",
             Self::Soak => "soak",
+            Self::Scale => "scale",
             Self::Bench => "bench",
         }
     }
@@ -130,6 +133,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Simulation => outcomes.push(full::simulation()),
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
+            Stage::Scale => outcomes.push(bench::scale(&mut interrupted).await),
             Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
             Stage::Cluster | Stage::E2e | Stage::Changes => {
                 outcomes.push(on_cluster(*stage, args, &mut interrupted).await);
@@ -170,7 +174,11 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     }
     let mut env = vec![];
     match stage {
-        Stage::Cluster => env.push(("RUST_TEST_THREADS", AT_ONCE)),
+        Stage::Cluster => {
+            // It measures, for a quarter of an hour: the stage scale.
+            arguments.extend(["--skip", "scale::operator_of"].map(str::to_owned));
+            env.push(("RUST_TEST_THREADS", AT_ONCE));
+        }
         Stage::Changes => {
             arguments.push(CHANGES.0.into());
             env.push(CHANGES.1);
@@ -213,7 +221,7 @@ pub(crate) async fn in_cluster(
 /// first: a cluster that waits for it keeps its memory from it.
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
-        Stage::Changes => Stage::Cluster,
+        Stage::Changes | Stage::Scale => Stage::Cluster,
         _ => stage,
     };
     let binary = test_binary(tests.name()).await?;
