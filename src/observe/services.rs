@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use crate::rollout::{Endpoint, Service as Seen};
 
 /// Label of an EndpointSlice with the name of its Service (discovery.k8s.io).
-pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 pub(super) fn read(
     pods: &[&Pod],

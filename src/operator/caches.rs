@@ -1,5 +1,7 @@
 //! What was last seen of the cluster, and which GracefulDeployments an object concerns.
 
+mod near;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use kube::ResourceExt;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store};
 
+use self::near::{Pods, service_of};
 use super::endings::Endings;
 use super::prune::{controller, is_object};
 use crate::api::v1alpha1::GracefulDeployment;
@@ -48,23 +51,54 @@ impl Caches {
             .iter()
             .filter(|set| controller(&set.metadata).is_some());
         let sets: Vec<_> = own.filter_map(|set| set.uid()).collect();
+        let pods = sorted(&self.pods, |pod| {
+            is_near(&pod.metadata.namespace)
+                && controller(&pod.metadata).is_some_and(|owner| sets.contains(&owner.uid))
+        });
+        let (services, endpoint_slices) = self.routes_to(&pods, namespace.as_ref());
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let is_recorded = |record: &str| {
+            record.starts_with(name) || replica_sets.iter().any(|set| set.name_any() == record)
+        };
         Objects {
             object,
-            pods: sorted(&self.pods, |pod| {
-                is_near(&pod.metadata.namespace)
-                    && controller(&pod.metadata).is_some_and(|owner| sets.contains(&owner.uid))
+            controller_revisions: sorted(&self.controller_revisions, |record| {
+                is_near(&record.metadata.namespace)
+                    && record.metadata.name.as_deref().is_some_and(is_recorded)
             }),
+            pods,
             replica_sets,
-            services: sorted(&self.services, |service| {
-                is_near(&service.metadata.namespace)
-            }),
-            endpoint_slices: sorted(&self.endpoint_slices, |slice| {
-                is_near(&slice.metadata.namespace)
-            }),
-            controller_revisions: sorted(&self.controller_revisions, |revision| {
-                is_near(&revision.metadata.namespace)
-            }),
+            services,
+            endpoint_slices,
         }
+    }
+
+    /// The Services that select these pods or whose EndpointSlices name them, and all EndpointSlices of those: what
+    /// else a Service sends connections to is part of a decision.
+    fn routes_to(
+        &self,
+        pods: &[Arc<Pod>],
+        namespace: Option<&String>,
+    ) -> (Vec<Arc<Service>>, Vec<Arc<EndpointSlice>>) {
+        let pods = Pods::of(pods);
+        let near = self.endpoint_slices.state_filter(|slice| {
+            slice.metadata.namespace.as_ref() == namespace && pods.are_named_by(slice)
+        });
+        let named: BTreeSet<_> = near.iter().filter_map(|slice| service_of(slice)).collect();
+        let services = sorted(&self.services, |service| {
+            let name = service.metadata.name.as_deref();
+            service.metadata.namespace.as_ref() == namespace
+                && (name.is_some_and(|name| named.contains(name)) || pods.are_selected_by(service))
+        });
+        let all = services
+            .iter()
+            .filter_map(|service| service.metadata.name.as_deref());
+        let all: BTreeSet<_> = all.collect();
+        let endpoint_slices = sorted(&self.endpoint_slices, |slice| {
+            slice.metadata.namespace.as_ref() == namespace
+                && service_of(slice).is_some_and(|service| all.contains(service))
+        });
+        (services, endpoint_slices)
     }
 
     /// The objects that a ReplicaSet concerns: its owner, or those that may adopt it.

@@ -65,11 +65,19 @@ pub(super) fn pod(pod: &mut Pod, caches: &Caches) -> bool {
     let annotations = pod.metadata.annotations.as_ref();
     let is_injected = annotations.is_some_and(|all| all.contains_key(INJECTED));
     let is_kept = is_injected || is_marked(&pod.metadata) || caches.owner_of_pod(pod).is_some();
+    slim(pod);
+    is_kept
+}
+
+fn slim(pod: &mut Pod) {
     keep(&mut pod.metadata, &MARKS);
+    // A container is two kilobytes, however little of it is set.
+    let is_told_of = tells_of_agent(pod);
     if let Some(spec) = pod.spec.take() {
+        let agent = spec.init_containers.filter(|_| !is_told_of);
         pod.spec = Some(PodSpec {
             node_name: spec.node_name,
-            init_containers: spec.init_containers.map(only_agent),
+            init_containers: agent.map(only_agent),
             ..PodSpec::default()
         });
     }
@@ -86,7 +94,13 @@ pub(super) fn pod(pod: &mut Pod, caches: &Caches) -> bool {
             ..Default::default()
         };
     }
-    is_kept
+}
+
+/// The kubelet has written the status of the agent's container.
+fn tells_of_agent(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let all = status.and_then(|status| status.init_container_statuses.as_ref());
+    all.is_some_and(|all| all.iter().any(|status| status.name == AGENT))
 }
 
 /// The pod carries the mark of a drain.
@@ -211,5 +225,35 @@ fn keep(metadata: &mut ObjectMeta, annotations: &[&str]) {
     metadata.managed_fields = None;
     if let Some(all) = &mut metadata.annotations {
         all.retain(|key, _| annotations.contains(&key.as_str()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn kept(status: &Value) -> Pod {
+        let mut pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "web-1"},
+            "spec": {"nodeName": "n", "containers": [], "initContainers": [{"name": AGENT}, {"name": "other"}]},
+            "status": status,
+        }))
+        .unwrap();
+        slim(&mut pod);
+        pod
+    }
+
+    #[test]
+    fn agent_is_kept_of_the_spec_until_its_status_tells_of_it() {
+        let agent = |status: &Value| kept(status).spec.unwrap().init_containers;
+        assert_eq!(agent(&json!({"phase": "Pending"})).unwrap().len(), 1);
+        let told = json!({"initContainerStatuses": [{
+            "name": AGENT, "image": "a", "imageID": "a", "ready": true, "restartCount": 0,
+        }]});
+        assert_eq!(agent(&told), None);
+        let status = kept(&told).status.unwrap();
+        assert_eq!(status.init_container_statuses.unwrap()[0].name, AGENT);
     }
 }

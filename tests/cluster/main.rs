@@ -15,6 +15,7 @@ mod merge;
 #[path = "../fixtures/monitor.rs"]
 mod monitor;
 mod proxy;
+mod scale;
 mod standin;
 mod state_metrics;
 #[path = "../fixtures/watcher.rs"]

@@ -1,11 +1,13 @@
-//! `cargo xtask bench`: the e2e tests that measure, held to their limits themselves, one at a time on
-//! a cluster of their own. It judges nothing: the tests do, and this collects the figures they print.
+//! `cargo xtask bench` and the stages soak and scale: the tests that measure, held to their limits themselves,
+//! one at a time on a cluster of their own. It judges nothing: the tests do, and this collects the figures they print.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::image;
 use crate::measurements::{self, Figure};
+use crate::process::Progress;
 use crate::stage::{Outcome, conclude};
 use crate::test::{Stage, Tests, in_cluster, set_up};
 
@@ -19,6 +21,10 @@ const MEASURE: &str =
 
 /// The long ones, which look for what grows.
 const SOAK: &str = "soak::";
+
+/// The one test of tests/cluster that measures, and what it finds the operator by that is shipped.
+const SCALE: &str = "scale::operator_of";
+const SHIPPED: &str = "GRACEFUL_OPERATOR";
 
 /// One at a time, and shown while they run.
 const HOW: &str = "--test-threads 1 --nocapture";
@@ -59,7 +65,12 @@ pub(crate) async fn soak(interrupted: &mut bool) -> Outcome {
     measure("soak", SOAK, Some("soak"), interrupted).await
 }
 
-/// Runs e2e tests on a quiet cluster, prints their figures, and records them under the name.
+/// The stage `scale` of the long run.
+pub(crate) async fn scale(interrupted: &mut bool) -> Outcome {
+    measure("scale", SCALE, Some("scale"), interrupted).await
+}
+
+/// Runs tests on a quiet cluster, prints their figures, and records them under the name.
 async fn measure(
     stage: &'static str,
     tests: &str,
@@ -67,14 +78,24 @@ async fn measure(
     interrupted: &mut bool,
 ) -> Outcome {
     let mut figures = Vec::new();
+    let is_scale = stage == "scale";
     let work = async {
+        // The compiler first: what it takes is not there to be measured.
+        let programs = is_scale.then(|| image::programs(Progress::start()));
+        let operator = programs
+            .transpose()?
+            .map(|folder| folder.join("graceful-operator"));
+        let operator = operator.map(|path| path.display().to_string());
         let result = in_cluster(stage, interrupted, async |rig| {
-            let binary = set_up(rig, Stage::E2e).await?;
+            let needs = if is_scale { Stage::Scale } else { Stage::E2e };
+            let binary = set_up(rig, needs).await?;
             let arguments = tests.split_whitespace().chain(HOW.split_whitespace());
+            let mut env = vec![BENCH];
+            env.extend(operator.as_deref().map(|path| (SHIPPED, path)));
             let tests = Tests {
                 binary: &binary,
                 arguments: arguments.map(str::to_owned).collect(),
-                env: vec![BENCH],
+                env,
                 limit: LIMIT,
             };
             rig.watch(&tests, |line| figures.extend(Figure::parse(line)))

@@ -114,6 +114,11 @@ pub(crate) fn of_program(program: &Path, tag: &str) -> Result<Written> {
     write(name, tag, &files, &[&path], NON_ROOT)
 }
 
+/// Builds the operator and the agent as they are shipped, and says where they are.
+pub(crate) fn programs(progress: Progress) -> Result<PathBuf> {
+    binaries::build(progress, false)
+}
+
 /// The operator's image and the agent's, in this order.
 pub(crate) fn build(progress: Progress) -> Result<[Written; 2]> {
     build_with(progress, false)

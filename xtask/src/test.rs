@@ -74,6 +74,8 @@ pub(crate) enum Stage {
     Upgrade,
     /// Long: what grows in the operator over many objects.
     Soak,
+    /// Long: one operator with a thousand objects and five thousand pods, on a real API server.
+    Scale,
     /// Long: what is promised, measured.
     Bench,
 }
@@ -93,6 +95,7 @@ impl Stage {
             Self::Mutants => "mutants",
             Self::Upgrade => "upgrade",
             Self::Soak => "soak",
+            Self::Scale => "scale",
             Self::Bench => "bench",
         }
     }
@@ -141,6 +144,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),
             Stage::Upgrade => outcomes.push(upgrade::stage(&mut interrupted).await),
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
+            Stage::Scale => outcomes.push(bench::scale(&mut interrupted).await),
             Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
             Stage::Cluster | Stage::E2e | Stage::Changes | Stage::StateMetrics => {
                 outcomes.push(on_cluster(*stage, args, &mut interrupted).await);
@@ -200,7 +204,10 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     match stage {
         Stage::Cluster => {
             env.push(("RUST_TEST_THREADS", AT_ONCE));
-            arguments.extend(["--skip", STATE_METRICS.0].map(str::to_owned));
+            // Stages of their own.
+            arguments.extend(
+                ["--skip", STATE_METRICS.0, "--skip", "scale::operator_of"].map(str::to_owned),
+            );
         }
         Stage::StateMetrics => arguments.push(STATE_METRICS.0.into()),
         Stage::Changes => {
@@ -245,7 +252,7 @@ pub(crate) async fn in_cluster(
 /// first: a cluster that waits for it keeps its memory from it.
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
-        Stage::Changes | Stage::StateMetrics => Stage::Cluster,
+        Stage::Changes | Stage::StateMetrics | Stage::Scale => Stage::Cluster,
         _ => stage,
     };
     let binary = test_binary(tests.name()).await?;

@@ -13,7 +13,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// An operator that watches one namespace.
+/// The one that was built with the tests.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_graceful-operator");
+
+/// An operator, most often one that watches one namespace.
 pub(crate) struct Operator {
     process: Child,
 }
@@ -48,32 +51,24 @@ impl Operator {
         })
     }
 
+    /// Starts one for all namespaces that logs as in a cluster, under this name. The program is the one that is
+    /// shipped where `GRACEFUL_OPERATOR` names it.
+    pub(crate) fn start_everywhere(name: &str) -> Self {
+        let shipped = std::env::var("GRACEFUL_OPERATOR").ok();
+        let program = shipped.as_deref().unwrap_or(PROGRAM);
+        let mut command = command(program, name);
+        command.env("RUST_LOG", "info");
+        Self::of(command)
+    }
+
     fn spawn(namespace: &str, arrange: impl FnOnce(&mut Command)) -> Self {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(log(namespace))
-            .expect("the operator's log");
-        let mut command = Command::new("setpriv");
-        command
-            // A test that is aborted does not leave it behind: the kernel ends it with this thread.
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(env!("CARGO_BIN_EXE_graceful-operator"))
-            .args(["run", "--agent-image", "agent:1", "--log-format", "text"])
-            .args([
-                "--http-address",
-                "127.0.0.1:0",
-                "--watch-namespace",
-                namespace,
-            ])
-            .env(
-                "RUST_LOG",
-                "debug,hyper=info,tower=info,rustls=info,h2=info",
-            )
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+        let mut command = command(PROGRAM, namespace);
+        command.args(["--watch-namespace", namespace]);
         arrange(&mut command);
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
         let process = command.spawn().expect("the operator starts");
         Self { process }
     }
@@ -131,6 +126,30 @@ impl Drop for Operator {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Runs a program that logs under this name.
+fn command(program: &str, name: &str) -> Command {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(log(name))
+        .expect("the operator's log");
+    let mut command = Command::new("setpriv");
+    command
+        // A test that is aborted does not leave it behind: the kernel ends it with this thread.
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program)
+        .args(["run", "--agent-image", "agent:1", "--log-format", "text"])
+        .args(["--http-address", "127.0.0.1:0"])
+        .env(
+            "RUST_LOG",
+            "debug,hyper=info,tower=info,rustls=info,h2=info",
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    command
 }
 
 fn log(namespace: &str) -> PathBuf {
