@@ -25,6 +25,9 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// What the e2e tests' own workloads work with.
 const SERVERS: &[(&str, &str)] = &[("redis-server", "redis-server")];
 
+/// The database of the stage works. Its programs are not in PATH, but what finds them is.
+const DATABASE: &[(&str, &str)] = &[("pg_ctlcluster", "postgresql")];
+
 /// What judges alerts and dashboards. Unpacked and not installed: an installed Prometheus is a service that
 /// starts by itself, and building it takes minutes.
 const PROMETHEUS: (&str, [&str; 2]) = ("prometheus", ["prometheus", "promtool"]);
@@ -76,6 +79,11 @@ pub(crate) fn install(progress: Progress) -> Result<()> {
 /// Makes sure that every server of the e2e tests is there.
 pub(crate) fn install_servers(progress: Progress) -> Result<()> {
     install_all(SERVERS, progress)
+}
+
+/// Makes sure that the database of the stage works is there.
+pub(crate) fn install_database(progress: Progress) -> Result<()> {
+    install_all(DATABASE, progress)
 }
 
 fn install_all(programs: &[(&str, &'static str)], progress: Progress) -> Result<()> {

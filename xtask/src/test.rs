@@ -67,6 +67,8 @@ pub(crate) enum Stage {
     Mutants,
     /// Long: the operator of the previous commit, upgraded and uninstalled under load.
     Upgrade,
+    /// Long: kinds of work that take minutes, or a server that CI has not.
+    Works,
     /// Long: what grows in the operator over many objects.
     Soak,
     /// Long: what is promised, measured.
@@ -86,6 +88,7 @@ impl Stage {
             Self::Changes => "changes",
             Self::Mutants => "mutants",
             Self::Upgrade => "upgrade",
+            Self::Works => "works",
             Self::Soak => "soak",
             Self::Bench => "bench",
         }
@@ -103,7 +106,7 @@ impl Stage {
     /// they need, and together within the hour that a run may take on a fresh machine.
     fn limit(self) -> Duration {
         match self {
-            Self::E2e => Duration::from_mins(25),
+            Self::E2e | Self::Works => Duration::from_mins(25),
             Self::Cluster => Duration::from_mins(15),
             Self::Changes => Duration::from_mins(40),
             _ => Duration::from_mins(8),
@@ -136,7 +139,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Upgrade => outcomes.push(upgrade::stage(&mut interrupted).await),
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
             Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
-            Stage::Cluster | Stage::E2e | Stage::Changes => {
+            Stage::Cluster | Stage::E2e | Stage::Changes | Stage::Works => {
                 outcomes.push(on_cluster(*stage, args, &mut interrupted).await);
             }
         }
@@ -171,7 +174,7 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     if stage == Stage::E2e {
         // They compare to the tenth of a second and want a quiet machine, take long, or need another
         // operator: stages of their own.
-        let others = ["bench::", "soak::", "first::", "upgrade::"];
+        let others = ["bench::", "soak::", "first::", "upgrade::", "works::"];
         arguments.extend(
             others
                 .iter()
@@ -185,6 +188,13 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
         Stage::Changes => {
             arguments.push(CHANGES.0.into());
             env.push(CHANGES.1);
+        }
+        // Most run alone anyhow, and their figures are to be seen.
+        Stage::Works => {
+            if arguments.is_empty() {
+                arguments.push("works::".into());
+            }
+            arguments.extend(["--test-threads", "1", "--nocapture"].map(str::to_owned));
         }
         _ => {}
     }
@@ -225,20 +235,24 @@ pub(crate) async fn in_cluster(
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
         Stage::Changes => Stage::Cluster,
+        Stage::Works => Stage::E2e,
         _ => stage,
     };
     let binary = test_binary(tests.name()).await?;
-    if stage == Stage::E2e {
+    if tests == Stage::E2e {
         rig.build_images().await?;
         // An interruption does not wait for it.
-        tokio::task::spawn_blocking(|| {
+        tokio::task::spawn_blocking(move || {
             debian::install_servers(Progress::start())?;
+            if stage == Stage::Works {
+                debian::install_database(Progress::start())?;
+            }
             example::check()
         })
         .await??;
     }
     rig.up().await?;
-    if stage == Stage::E2e {
+    if tests == Stage::E2e {
         rig.install().await?;
         for name in example::ALL
             .into_iter()
