@@ -1,4 +1,5 @@
 //! Kinds of work that take longer than CI has: something outside that must stop sending first, work that never ends,
 //! many clients that come back, and pools of a real database. `cargo xtask test works` runs them, one at a time.
 
+mod kept;
 mod outside;
