@@ -3,3 +3,4 @@
 
 mod kept;
 mod outside;
+mod pacing;
