@@ -133,7 +133,8 @@ impl Active {
         self.late.count(&self.settings, self.times, evidence, now);
         let verdict = self.verdict(now);
         let pace = &self.confirmations.pace;
-        self.next_look = pace.next_look(verdict, self.deadline(), now);
+        let deadline = Some(self.deadline()).filter(|_| !self.settings.outlasts);
+        self.next_look = pace.next_look(verdict, deadline.unwrap_or(Millis::MAX), now);
         verdict
     }
 

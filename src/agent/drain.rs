@@ -156,7 +156,7 @@ pub fn judge(
     let Some(wait) = wait(settings, times, notice, seen, now) else {
         return Verdict::Ended(done);
     };
-    if now - times.heard < settings.timeout {
+    if settings.outlasts || now - times.heard < settings.timeout {
         return Verdict::Waits(wait);
     }
     // minSeconds is for routes and says nothing of work. It counts from the first 503, the timeout

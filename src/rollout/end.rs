@@ -21,7 +21,17 @@ const TERMINATED: i32 = 143;
 const REMEMBERED: usize = 100;
 
 /// Kinds of confirmations that a receipt can name as the last: none where nothing was waited for.
-pub const KINDS: [&str; 5] = ["connections", "httpGet", "metric", "none", "other"];
+pub const KINDS: [&str; 6] = [
+    "connections",
+    "httpGet",
+    "metric",
+    CONDITION,
+    "none",
+    "other",
+];
+
+/// The kind that no receipt names: the operator waits for conditions, once the agent is done.
+const CONDITION: &str = "condition";
 
 /// A pod that is gone, by what the kubelet last said of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,8 +153,9 @@ fn count_one(
     tally.pools_left_open += to_count(pools);
     // What the drain left was counted when it ended.
     tally.connections_cut += to_count(busy.saturating_sub(cut_by_drain));
-    if let Some(receipt) = receipt {
-        let seconds = to_seconds(receipt.milliseconds);
+    let took = receipt.map(|receipt| took(receipt, drain));
+    if let Some((receipt, (milliseconds, _))) = receipt.zip(took) {
+        let seconds = to_seconds(milliseconds);
         let is_cut = receipt.outcome == Outcome::TimedOut;
         tally.drains.push(if is_cut { -seconds } else { seconds });
     }
@@ -163,7 +174,7 @@ fn count_one(
     );
     Counted {
         uid: end.uid.clone(),
-        drain: receipt.map(|receipt| (receipt.milliseconds, kind(receipt))),
+        drain: took,
         is_killed: killed.is_some(),
         connections_cut: busy.max(cut_by_drain),
         pools_left_open: pools,
@@ -196,6 +207,20 @@ fn tell(end: &End, killed: Option<&ContainerEnd>, (cut, pools): (u32, u32), draf
         let message = format!("{pod} ended{after} and left {pools} of database connections open");
         draft.tell(true, Reason::PoolLeftOpen, message);
     }
+}
+
+/// How long a drain took, and the kind of the confirmation that came last. Where that is a condition, the
+/// drain went on after its receipt, until the pod was given up.
+fn took(receipt: &Receipt, drain: Option<&DrainRecord>) -> (u64, &'static str) {
+    let Some(drain) = drain.filter(|drain| drain.condition.is_some()) else {
+        return (receipt.milliseconds, kind(receipt));
+    };
+    let ends = drain.withdrawn.as_ref().zip(drain.retired.as_ref());
+    let waited = ends.map_or(0, |(from, to)| {
+        let millis = to.0.as_millisecond() - from.0.as_millisecond();
+        u64::try_from(millis).unwrap_or(0)
+    });
+    (waited.max(receipt.milliseconds), CONDITION)
 }
 
 /// The kind of the confirmation that came last, of [`KINDS`], whoever wrote the receipt.

@@ -103,6 +103,7 @@ impl Case<'_> {
                 self.end_late(Some(receipt), Some(unheld), drain, draft);
             }
             Conditions::Wait(condition, until) => {
+                drain.condition = Some(condition.kind.clone());
                 let hold = Hold::AwaitingCondition {
                     pod: self.pod.name.clone(),
                     condition: condition.kind.clone(),
@@ -264,6 +265,7 @@ impl Case<'_> {
     fn begin_anew(&self, drain: &mut DrainRecord) {
         drain.epoch = retire::epoch(self.observation, self.pod);
         drain.since = MicroTime(self.observation.now);
+        drain.condition = None;
     }
 }
 

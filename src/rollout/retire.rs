@@ -255,6 +255,7 @@ fn remember(
         withdrawn: None,
         deadline: None,
         overdue: None,
+        condition: None,
         outcome: None,
         retired: None,
     });

@@ -39,4 +39,5 @@ mod soak;
 mod upgrade;
 mod watched;
 mod work;
+mod works;
 mod writes;

@@ -9,7 +9,7 @@ use crate::cluster::World;
 use crate::examples::SOON;
 
 /// The node's address, which its pods reach.
-const NODE: &str = "10.10.0.1";
+pub(crate) const NODE: &str = "10.10.0.1";
 
 /// One server, ended with the test.
 pub(crate) struct Redis {

@@ -14,8 +14,9 @@ use crate::{folders, transcript};
 pub(crate) const FIRST: &str = "go-net-http";
 
 /// All examples, by their folders.
-pub(crate) const ALL: [&str; 7] = [
+pub(crate) const ALL: [&str; 8] = [
     FIRST,
+    "go-deregister",
     "go-gin",
     "go-echo",
     "go-grpc",

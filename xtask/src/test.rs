@@ -72,6 +72,8 @@ pub(crate) enum Stage {
     Mutants,
     /// Long: the operator of the previous commit, upgraded and uninstalled under load.
     Upgrade,
+    /// Long: kinds of work that take minutes.
+    Works,
     /// Long: what grows in the operator over many objects.
     Soak,
     /// Long: one operator with a thousand objects and five thousand pods, on a real API server.
@@ -94,6 +96,7 @@ impl Stage {
             Self::StateMetrics => "state-metrics",
             Self::Mutants => "mutants",
             Self::Upgrade => "upgrade",
+            Self::Works => "works",
             Self::Soak => "soak",
             Self::Scale => "scale",
             Self::Bench => "bench",
@@ -112,7 +115,7 @@ impl Stage {
     /// they need, and together within the hour that a run may take on a fresh machine.
     fn limit(self) -> Duration {
         match self {
-            Self::E2e => Duration::from_mins(25),
+            Self::E2e | Self::Works => Duration::from_mins(25),
             Self::Cluster => Duration::from_mins(15),
             Self::Changes => Duration::from_mins(40),
             _ => Duration::from_mins(8),
@@ -146,7 +149,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
             Stage::Scale => outcomes.push(bench::scale(&mut interrupted).await),
             Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
-            Stage::Cluster | Stage::E2e | Stage::Changes | Stage::StateMetrics => {
+            Stage::Cluster | Stage::E2e | Stage::Changes | Stage::StateMetrics | Stage::Works => {
                 outcomes.push(on_cluster(*stage, args, &mut interrupted).await);
             }
         }
@@ -192,7 +195,14 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
     if stage == Stage::E2e {
         // They compare to the tenth of a second and want a quiet machine, take long, or need another
         // operator: stages of their own, and the pictures of the docs.
-        let others = ["bench::", "soak::", "first::", "upgrade::", "recording::"];
+        let others = [
+            "bench::",
+            "soak::",
+            "first::",
+            "upgrade::",
+            "works::",
+            "recording::",
+        ];
         arguments.extend(
             others
                 .iter()
@@ -213,6 +223,13 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
         Stage::Changes => {
             arguments.push(CHANGES.0.into());
             env.push(CHANGES.1);
+        }
+        // Most run alone anyhow, and their figures are to be seen.
+        Stage::Works => {
+            if arguments.is_empty() {
+                arguments.push("works::".into());
+            }
+            arguments.extend(["--test-threads", "1", "--nocapture"].map(str::to_owned));
         }
         _ => {}
     }
@@ -253,10 +270,11 @@ pub(crate) async fn in_cluster(
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
         Stage::Changes | Stage::StateMetrics | Stage::Scale => Stage::Cluster,
+        Stage::Works => Stage::E2e,
         _ => stage,
     };
     let binary = test_binary(tests.name()).await?;
-    if stage == Stage::E2e {
+    if tests == Stage::E2e {
         rig.build_images().await?;
         // An interruption does not wait for it.
         tokio::task::spawn_blocking(|| {
@@ -266,7 +284,7 @@ pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
         .await??;
     }
     rig.up().await?;
-    if stage == Stage::E2e {
+    if tests == Stage::E2e {
         rig.install().await?;
         for name in example::ALL
             .into_iter()

@@ -4,6 +4,7 @@
 
 mod client;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,8 +14,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -23,13 +24,22 @@ async fn main() -> std::io::Result<()> {
         let address = arguments.next().expect("an address");
         return client::call(&address).await;
     }
+    let rate = std::env::var("GOODBYES_PER_SECOND").ok();
+    let rate = rate.and_then(|text| text.parse().ok()).unwrap_or(100_u32);
+    let mut turns = interval(Duration::from_secs(1) / rate.max(1));
+    // Turns that nobody took are not made up for.
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Each socket holds a receiver as long as it lasts.
-    let (draining, _) = watch::channel(false);
+    let (stage, _) = watch::channel(Stage::Serving);
+    let door = Door {
+        stage: stage.clone(),
+        turns: Arc::new(Mutex::new(turns)),
+    };
     let app = Router::new()
         .route("/", get(open))
         .route("/healthz", get(|| async {}))
         .route("/drain", post(drain).delete(resume))
-        .with_state(draining.clone());
+        .with_state(door);
     let listener = TcpListener::bind("0.0.0.0:8080").await?;
     let mut stop = signal(SignalKind::terminate())?;
     let mut stop_serving = signal(SignalKind::terminate())?;
@@ -39,46 +49,76 @@ async fn main() -> std::io::Result<()> {
     let server = tokio::spawn(served.into_future());
     stop.recv().await;
 
-    draining.send_replace(true);
+    stage.send_replace(Stage::Ending);
     let limit = std::env::var("SHUTDOWN_SECONDS").ok();
     let limit = limit.and_then(|text| text.parse().ok()).unwrap_or(5);
     let ended = timeout(Duration::from_secs(limit), async {
         let _ = server.await;
         // A socket is no longer the server's to wait for.
-        draining.closed().await;
+        stage.closed().await;
     });
     match ended.await {
         Ok(()) => println!("shutdown: clean"),
-        Err(_) => println!("shutdown: {} sockets cut", draining.receiver_count()),
+        Err(_) => println!("shutdown: {} sockets cut", stage.receiver_count()),
     }
     Ok(())
 }
 
+/// What is said to every socket.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Serving,
+    /// Goodbye, one after another: there is time, and whoever they come back to has to take them.
+    Draining,
+    /// Goodbye, at once.
+    Ending,
+}
+
+#[derive(Clone)]
+struct Door {
+    stage: watch::Sender<Stage>,
+    turns: Arc<Mutex<Interval>>,
+}
+
 /// Answers notify.
-async fn drain(State(draining): State<watch::Sender<bool>>) {
-    draining.send_replace(true);
+async fn drain(State(door): State<Door>) {
+    door.stage.send_replace(Stage::Draining);
 }
 
 /// The drain was cancelled.
-async fn resume(State(draining): State<watch::Sender<bool>>) {
-    draining.send_replace(false);
+async fn resume(State(door): State<Door>) {
+    door.stage.send_replace(Stage::Serving);
 }
 
-async fn open(upgrade: WebSocketUpgrade, State(draining): State<watch::Sender<bool>>) -> Response {
-    let draining = draining.subscribe();
-    upgrade.on_upgrade(move |socket| talk(socket, draining))
+async fn open(upgrade: WebSocketUpgrade, State(door): State<Door>) -> Response {
+    let stage = door.stage.subscribe();
+    upgrade.on_upgrade(move |socket| talk(socket, stage, door.turns))
 }
 
 /// Returns when it is time to say goodbye.
-async fn goodbye(draining: &mut watch::Receiver<bool>) {
-    let _ = draining.wait_for(|is| *is).await;
+async fn goodbye(stage: &mut watch::Receiver<Stage>, turns: &Mutex<Interval>) {
+    loop {
+        let _ = stage.wait_for(|is| *is != Stage::Serving).await;
+        tokio::select! {
+            _ = stage.wait_for(|is| *is == Stage::Ending) => return,
+            () = async { _ = turns.lock().await.tick().await } => {}
+        }
+        // Not where the drain was cancelled meanwhile.
+        if *stage.borrow() != Stage::Serving {
+            return;
+        }
+    }
 }
 
 /// Answers each message with the same, until the goodbye.
-async fn talk(mut socket: WebSocket, mut draining: watch::Receiver<bool>) {
+async fn talk(
+    mut socket: WebSocket,
+    mut stage: watch::Receiver<Stage>,
+    turns: Arc<Mutex<Interval>>,
+) {
     loop {
         tokio::select! {
-            () = goodbye(&mut draining) => break,
+            () = goodbye(&mut stage, &turns) => break,
             message = socket.recv() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {

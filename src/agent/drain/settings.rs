@@ -2,13 +2,16 @@
 
 use super::super::activity::{Millis, Rules};
 use super::super::question::Question;
-use crate::api::v1alpha1::{Confirmation, Connections, Drain, OnError};
+use crate::api::v1alpha1::{Confirmation, Connections, Drain, OnError, OnTimeout};
 
 /// The part of `spec.drain` that the agent goes by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The length after which the drain ends, done or not.
     pub timeout: Millis,
+    /// It goes on after that until its work is over: the deadline is the operator's to act on. Only a drain
+    /// that runs sees its work end, and an end of the agent is followed by the kubelet's back-off.
+    pub outlasts: bool,
     /// Least time out of service.
     pub min: Millis,
     /// For how long the confirmations must hold.
@@ -81,6 +84,7 @@ impl Settings {
                 Way::Readiness => drain.timeout_seconds,
                 Way::Termination => drain.deletion_timeout_seconds,
             }),
+            outlasts: way == Way::Readiness && drain.on_timeout == OnTimeout::Pause,
             min: millis(drain.min_seconds),
             quiet: millis(drain.quiet_seconds),
             arrivals: millis(drain.arrivals_seconds),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::agent::activity::census::Counts;
-use crate::api::v1alpha1::{Confirmation, Drain};
+use crate::api::v1alpha1::{Confirmation, Drain, OnTimeout};
 
 fn settings() -> Settings {
     Settings::new(&Drain::default(), Way::Readiness, false)
@@ -199,6 +199,26 @@ fn termination_has_its_own_timeout() {
     assert_eq!(settings.timeout, 60_000);
     let verdict = judge(&settings, times(), Notice::None, of(&holding(1)), 60_000);
     assert_eq!(verdict, Verdict::Ended(Outcome::TimedOut));
+}
+
+/// The operator stops the rollout at the deadline; the drain itself goes on until its work is over.
+#[test]
+fn drain_that_pauses_the_rollout_ends_with_its_work_alone() {
+    let drain = Drain {
+        on_timeout: OnTimeout::Pause,
+        ..Drain::default()
+    };
+    let judge = |way, evidence: &[Evidence]| {
+        let settings = Settings::new(&drain, way, false);
+        judge(&settings, times(), Notice::None, of(evidence), 900_000)
+    };
+    let waits = Verdict::Waits(Wait::Connections(1));
+    assert_eq!(judge(Way::Readiness, &holding(1)), waits);
+    let done = Verdict::Ended(Outcome::Drained);
+    assert_eq!(judge(Way::Readiness, &nothing()), done);
+    // A grace period has an end.
+    let late = Verdict::Ended(Outcome::TimedOut);
+    assert_eq!(judge(Way::Termination, &holding(1)), late);
 }
 
 #[test]

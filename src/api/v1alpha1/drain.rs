@@ -53,7 +53,7 @@ pub struct Drain {
     /// What becomes of a pod whose planned drain by Readiness has reached its deadline. Terminate lets it
     /// go with what is left of its work. Hold keeps it, withdrawn, until a person lets it go, by the
     /// annotation graceful.dev/release on the pod or by Terminate here; the others go on. Pause
-    /// keeps it as well and drains it anew; until its work ends, or a person lets it go, the
+    /// keeps it as well, and its drain goes on; until its work ends, or a person lets it go, the
     /// rollout withdraws no further pod. Defaults to Terminate.
     #[serde(default)]
     pub on_timeout: OnTimeout,

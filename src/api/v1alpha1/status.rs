@@ -105,6 +105,9 @@ pub struct DrainRecord {
     /// When the deadline passed and drain.onTimeout kept the pod. Absent where it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue: Option<MicroTime>,
+    /// The condition of the pod that was still waited for when its agent was done. Absent where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
     /// How the drain ended. Absent while it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<DrainEnd>,

@@ -124,6 +124,19 @@ fn pod_that_never_began_is_not_counted() {
     assert_eq!(plan.counted.len(), 1, "and is not looked at again");
 }
 
+/// No receipt names a condition, and none knows how long it was waited for.
+#[test]
+fn drain_that_waited_for_a_condition_is_counted_by_it_and_as_long_as_it_took() {
+    let waited = DrainRecord {
+        condition: Some("lb.example.com/gone".into()),
+        ..left("a").retired(61)
+    };
+    let plan = plan(&seen(vec![waited], vec![end("a", 0)]));
+    assert_eq!(plan.counted[0].drain, Some((60_000, "condition")));
+    let measured = &plan.status.as_ref().unwrap().measured;
+    assert_eq!(measured.drains, [60], "advice is by the whole of it");
+}
+
 /// What ends an orderly exit looks the same as what ends a forgotten pool: only a kill is proof.
 #[test]
 fn open_connections_count_where_the_app_was_killed_alone() {

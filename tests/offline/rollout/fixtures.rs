@@ -150,6 +150,7 @@ pub(super) fn drain(pod: &str, way: DrainWay, since: i64) -> DrainRecord {
         withdrawn: None,
         deadline: None,
         overdue: None,
+        condition: None,
         outcome: None,
         retired: None,
     }

@@ -1,0 +1,3 @@
+module graceful.dev/examples/go-deregister
+
+go 1.26.0
