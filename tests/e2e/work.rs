@@ -21,7 +21,7 @@ use crate::timeline::Timeline;
 
 /// Ten a second, of 0.2 s and of 8 s, which is more than the app's own shutdown allows: forty of those run
 /// at any time, so that a pod that does not wait for them cuts some.
-const JOBS: &str = "200";
+const JOBS: &str = "240";
 
 /// Adds jobs until they are done, and counts those that were lost.
 fn fill(queue: &Redis) -> impl Future<Output = Tally> + use<> {
@@ -81,7 +81,11 @@ fn queue_worker_rolls_without_losing_a_job() {
             .notify()
             .spec("/drain/confirm", json!([{"metric": running}]));
         let (app, jobs) = arm::<GracefulDeployment>(&world, own).await;
-        let (bare, bare_jobs) = arm::<GracefulDeployment>(&world, App::graceful("bare")).await;
+        // Its pods are to go while jobs still come, on a slow machine too.
+        let bare = App::graceful("bare")
+            .spec("/drain/minSeconds", 1.into())
+            .spec("/drain/quietSeconds", 1.into());
+        let (bare, bare_jobs) = arm::<GracefulDeployment>(&world, bare).await;
         let (plain, plain_jobs) = arm::<Deployment>(&world, App::deployment("plain")).await;
         world.complete("app", SOON).await;
         world.complete("bare", SOON).await;
