@@ -109,7 +109,8 @@ fn queue_worker_rolls_without_losing_a_job() {
         println!("without its drain: {bare:?}; in a Deployment: {plain:?}");
         assert_at_most("go-worker-redis: jobs lost", ours.lost, 0.0, "jobs");
         assert_at_most("go-worker-redis: jobs done twice", ours.twice, 0.0, "jobs");
-        assert!(bare.lost > 0.0 && plain.lost > 0.0, "the jobs show no loss");
+        // How many the worker without its drain loses is chance: 0 to 6 were seen, and a Deployment's 5 to 15.
+        assert!(bare.lost + plain.lost > 0.0, "the jobs show no loss");
         Verdict::Held
     });
 }
