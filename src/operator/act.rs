@@ -113,9 +113,9 @@ impl Actor<'_> {
                 replica_set: seen,
                 from,
                 to,
+                sized_for,
             } => {
-                let size = self.size.filter(|_| to >= from);
-                let patch = body::scale_replica_set(seen, *to, size);
+                let patch = body::scale_replica_set(seen, *to, *sized_for);
                 let done = self
                     .patch::<ReplicaSet>(Kind::ReplicaSet, seen, patch)
                     .await;

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::observation::{Observation, Pod, Revision, after};
 use super::plan::{Action, COST_SETTLES, Draft, Hold, VICTIM_PATIENCE};
+use super::share;
 use super::target::Target;
 use super::victims::{leave_first, rests_on_cost};
 use crate::api::COST_NEXT;
@@ -273,5 +274,6 @@ pub(super) fn scale_down(
         replica_set: revision.into(),
         from: revision.replicas,
         to,
+        sized_for: share::forfeited(observation, revision),
     });
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::end::{Counted, Tally};
 use super::observation::{ConditionStatus, Observation, Pod, Revision};
+use super::target::Size;
 use crate::api::reason::Reason;
 use crate::api::v1alpha1::{DrainRecord, GracefulDeploymentStatus};
 
@@ -79,7 +80,7 @@ pub enum Action {
         /// The ReplicaSet.
         replica_set: ObjectRef,
     },
-    /// Asks a ReplicaSet for another number of pods. For more or as many, what it is sized for is noted.
+    /// Asks a ReplicaSet for another number of pods.
     ScaleReplicaSet {
         /// The ReplicaSet.
         replica_set: ObjectRef,
@@ -87,6 +88,8 @@ pub enum Action {
         from: u32,
         /// The number wanted.
         to: u32,
+        /// What it is noted to be sized for from now on, where that changes.
+        sized_for: Option<Size>,
     },
     /// Deletes an empty ReplicaSet beyond the history limit.
     DeleteReplicaSet {

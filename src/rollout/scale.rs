@@ -21,7 +21,7 @@ pub(super) fn grow(
     match observation.updated() {
         // Made even where there is no room yet: a surge of 0 frees room only once it exists.
         None => create(observation, count, draft),
-        Some(revision) => grow_by(observation, revision, count, draft),
+        Some(revision) => grow_by(observation, target, (revision, count), draft),
     }
     budget.create -= count;
 }
@@ -65,7 +65,7 @@ pub(super) fn keep_paused_size(
         if count < wanted {
             hold_at_maximum(budget, draft);
         }
-        grow_by(observation, lead, count, draft);
+        grow_by(observation, target, (lead, count), draft);
         return;
     }
     let mut inhabited: Vec<_> = observation
@@ -110,13 +110,16 @@ fn create(observation: &Observation, replicas: u32, draft: &mut Draft) {
 }
 
 /// A ReplicaSet that still has a pod to give up does not grow: it would keep that pod instead.
-fn grow_by(observation: &Observation, revision: &Revision, count: u32, draft: &mut Draft) {
+fn grow_by(
+    observation: &Observation,
+    target: &Target,
+    (revision, count): (&Revision, u32),
+    draft: &mut Draft,
+) {
     if count > 0 && may_grow(observation, revision, draft) {
-        draft.actions.push(Action::ScaleReplicaSet {
-            replica_set: revision.into(),
-            from: revision.replicas,
-            to: revision.replicas.saturating_add(count),
-        });
+        draft
+            .actions
+            .push(share::grown(revision, count, target.size()));
     }
 }
 

@@ -38,22 +38,28 @@ pub(super) fn share(
         };
         let more = growth(count, before, target.size()).min(budget.create);
         if may_grow(observation, revision, draft) {
-            draft.actions.push(note(revision, more));
+            draft.actions.push(grown(revision, more, target.size()));
             budget.make(more, updated == Some(&revision.uid));
-        } else {
-            // Kept for when it may.
-            budget.create -= more;
         }
     }
 }
 
 /// The ReplicaSet grows, and what it is sized for is noted.
-fn note(revision: &Revision, more: u32) -> Action {
+pub(super) fn grown(revision: &Revision, more: u32, size: Size) -> Action {
     Action::ScaleReplicaSet {
         replica_set: revision.into(),
         from: revision.replicas,
         to: revision.replicas.saturating_add(more),
+        sized_for: Some(size),
     }
+}
+
+/// What a revision that is asked for fewer pods is sized for from then on. It has no share of a greater
+/// size left to get: what it gave up would be made again, only to be given up again.
+pub(super) fn forfeited(observation: &Observation, revision: &Revision) -> Option<Size> {
+    let size = observation.target.as_ref().ok()?.size();
+    let was = revision.sized_for?;
+    (was.replicas < size.replicas).then_some(size)
 }
 
 /// By how many pods a revision of so many grows. 8 of 13 become 20 of 33, and 5 become 13.

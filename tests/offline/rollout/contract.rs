@@ -104,6 +104,30 @@ fn rollout_without_another_size_never_grows_an_old_revision() {
     world.settle();
 }
 
+/// B08, R31: a pod that is given up is not made again for another size.
+#[test]
+fn revision_that_gives_a_pod_up_gets_no_share_of_another_size() {
+    let mut world = running(|target| {
+        (target.replicas, target.max_unavailable, target.max_draining) = (4, 1, 2);
+    });
+    // Between the decision and its ReplicaSet's turn there is time for a person.
+    world.lag = [0, 2000, 0];
+    world.apply("v2");
+    world.run_until("a pod is given up", 600, |world| {
+        let mut drains = world.status.drains.iter();
+        drains.any(|drain| drain.retired.is_some())
+    });
+    assert_eq!(asked(&world), [("v1", 4), ("v2", 3)]);
+    world.edit(|target| target.replicas = 6);
+    let mut least = 4;
+    while !world.is_complete() {
+        world.run_for(5);
+        let old = asked(&world)[0].1;
+        assert!(old <= least, "{old} after {least}");
+        least = old;
+    }
+}
+
 /// B23, B41, R18: up and down, and in service there are never fewer than the lesser size allows.
 #[test]
 fn replicas_and_template_change_at_once() {

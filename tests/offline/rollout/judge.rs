@@ -34,6 +34,7 @@ impl<'a> Judge<'a> {
                 replica_set,
                 from,
                 to,
+                ..
             } = action
             else {
                 continue;

@@ -150,19 +150,13 @@ impl World {
             }
             Action::ScaleReplicaSet {
                 replica_set,
-                from,
                 to,
-            } => {
-                let size = self.target.size();
-                self.write_set(replica_set, |set| {
-                    set.replicas = *to;
-                    set.sized_for = if to >= from {
-                        Some(size)
-                    } else {
-                        set.sized_for
-                    };
-                })
-            }
+                sized_for,
+                ..
+            } => self.write_set(replica_set, |set| {
+                set.replicas = *to;
+                set.sized_for = sized_for.or(set.sized_for);
+            }),
             Action::DeleteReplicaSet { replica_set } => {
                 self.sets.retain(|set| set.uid != replica_set.uid);
                 self.writes.sets += 1;
