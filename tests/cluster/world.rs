@@ -68,12 +68,15 @@ pub(crate) fn run<A: Arm, F: Future<Output = ()>>(
         let namespaces: Api<Namespace> = Api::all(world.client.clone());
         let outcome = AssertUnwindSafe(scenario(world)).catch_unwind().await;
         let safety = watcher.judge().await;
+        // What is wrong comes before the long story: where the end is cut off, it is still told.
+        if let Err(broken) = &safety {
+            println!("{broken}");
+        }
         if outcome.is_err() || safety.is_err() {
             println!("{namespace}: what happened\n{}", trail.text());
             println!("{namespace}: operator's log\n{}", Operator::log(&namespace));
         }
         if let Err(broken) = safety {
-            println!("{broken}");
             let first = broken.lines().nth(1).unwrap_or_default();
             assert!(outcome.is_err(), "promises broken in {namespace}: {first}");
         }
