@@ -6,12 +6,15 @@
 
 pub mod arrivals;
 pub mod census;
+mod class;
 mod signs;
 #[cfg(test)]
 mod tests;
 
 use crate::agent::sockets::{Info, Reading, State};
 use crate::api::v1alpha1::KeepAlive;
+
+pub use class::Class;
 
 /// Milliseconds on the agent's own clock. Negative before it began.
 pub type Millis = i64;
@@ -24,6 +27,9 @@ const CONTROL: u64 = 30;
 /// The kernel delays a bare acknowledgement by 40 to 200 ms: a request that stays unanswered is
 /// acknowledged bare within this time.
 const DELAYED_ACK: Millis = 250;
+
+/// So long ago that nothing counts from it, and no difference to it overflows.
+const NEVER: Millis = Millis::MIN / 2;
 
 /// Shortest turn that counts as long, however short the quiet time is.
 const SHORTEST_LONG: Millis = 500;
@@ -50,19 +56,6 @@ impl Rules {
     }
 }
 
-/// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// A request, an answer or a stream is under way.
-    Busy,
-    /// The last thing that happened was an answer, then nothing for the quiet time.
-    Idle,
-    /// Short requests keep being answered.
-    Cycling,
-    /// A request is unanswered, and no byte came or went for the time of the rules.
-    Unresponsive,
-}
-
 /// Whether the application owes the client an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
@@ -87,8 +80,9 @@ pub struct Track {
     owed: Owed,
     /// The order of the last request and the last answer is not known yet.
     unordered: bool,
-    /// A turn longer than [`Rules::short`] was seen.
-    long: bool,
+    /// When the last byte of a turn longer than [`Rules::short`] came or went; long ago where none was
+    /// seen. What has been short for the quiet time counts as short: one slow request is no stream.
+    long: Millis,
     /// A short turn was seen from its beginning to its end.
     cycled: bool,
     /// When the first sample saw it; `Millis::MIN` if the drain found it there.
@@ -119,13 +113,13 @@ impl Track {
             data_segments_out: 0,
             owed: Owed::Nothing,
             unordered: false,
-            long: false,
+            long: NEVER,
             cycled: false,
             born,
             began: now,
             spoke: now,
             moved: now,
-            pinged: Millis::MIN / 2,
+            pinged: NEVER,
             sampled: now,
         };
         if let Some(info) = reading.info {
@@ -163,7 +157,9 @@ impl Track {
                 self.unordered = true;
             }
         }
-        self.long = self.owed == Owed::Nothing && self.spoke - self.began > rules.short();
+        if self.owed == Owed::Nothing {
+            self.note_long(rules);
+        }
         self.remember(info);
     }
 
@@ -218,7 +214,7 @@ impl Track {
         if received == 0 {
             self.answered(&step, silent, rules);
         } else if written == 0 {
-            self.asked(&step);
+            self.asked(&step, rules);
         } else {
             self.both(&step, rules);
         }
@@ -262,13 +258,14 @@ impl Track {
         self.unordered = false;
         self.unanswered = 0;
         self.spoke = step.sent_at;
-        self.long |= self.spoke - self.began > rules.short();
+        self.note_long(rules);
     }
 
-    fn asked(&mut self, step: &Step) {
+    fn asked(&mut self, step: &Step, rules: &Rules) {
         let bytes = u64::from(self.unanswered).saturating_add(step.received);
         let fits = bytes <= CONTROL && self.written > 0;
-        if self.owed == Owed::Nothing && !(fits && self.long) {
+        let goes_on = fits && self.is_long(step.received_at, rules);
+        if self.owed == Owed::Nothing && !goes_on {
             self.began = step.received_at;
         }
         self.unanswered = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -279,6 +276,9 @@ impl Track {
         }
         self.unordered = false;
         self.spoke = step.received_at;
+        if goes_on {
+            self.note_long(rules);
+        }
     }
 
     fn both(&mut self, step: &Step, rules: &Rules) {
@@ -295,11 +295,11 @@ impl Track {
             self.owed = Owed::Maybe;
             self.unordered = false;
             self.spoke = step.received_at.max(step.sent_at);
-            self.long |= self.spoke - self.began > rules.short();
+            self.note_long(rules);
             return;
         }
-        if self.owed == Owed::Answer {
-            self.long |= self.sampled - self.began > rules.short();
+        if self.owed == Owed::Answer && self.sampled - self.began > rules.short() {
+            self.long = self.sampled;
         }
         self.cycled = true;
         self.began = step.received_at;
@@ -331,50 +331,11 @@ impl Track {
         self.data_segments_out = info.data_segments_out;
     }
 
-    /// What the connection is doing.
-    #[must_use]
-    pub fn class(&self, now: Millis, rules: &Rules) -> Class {
-        if self.is_in_flight(now, rules) {
-            if now - self.moved >= rules.unresponsive {
-                Class::Unresponsive
-            } else {
-                Class::Busy
-            }
-        } else if now - self.spoke >= rules.quiet {
-            Class::Idle
-        } else if self.long {
-            Class::Busy
-        } else {
-            Class::Cycling
+    /// Notes the turn up to here where it is long.
+    fn note_long(&mut self, rules: &Rules) {
+        if self.spoke - self.began > rules.short() {
+            self.long = self.spoke;
         }
-    }
-
-    /// Until when the connection kept the pod from being quiet: `now` where it still does, `None`
-    /// where it never did.
-    #[must_use]
-    pub fn disturbed(&self, now: Millis, rules: &Rules) -> Option<Millis> {
-        let class = self.class(now, rules);
-        if class == Class::Unresponsive {
-            return None;
-        }
-        if rules.keep_alive == KeepAlive::Wait && now - rules.short() > self.born {
-            return Some(now);
-        }
-        let in_flight = self.is_in_flight(now, rules);
-        if in_flight && (self.long || now - self.began > rules.short()) {
-            let certain = self.owed == Owed::Answer || self.has_queues();
-            return Some(if certain { now } else { self.spoke });
-        }
-        (class == Class::Busy && self.long).then_some(self.spoke)
-    }
-
-    fn is_in_flight(&self, now: Millis, rules: &Rules) -> bool {
-        let doubtful = self.owed == Owed::Maybe && !self.cycled && now - self.spoke < rules.quiet;
-        self.has_queues() || self.owed == Owed::Answer || doubtful
-    }
-
-    fn has_queues(&self) -> bool {
-        self.unread > 0 || self.unacknowledged > 0
     }
 }
 

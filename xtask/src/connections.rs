@@ -21,7 +21,7 @@ queue. It reads no content, so every protocol is alike to it, under TLS too. By 
 
 - **busy**: a request is unanswered, a stream or a transfer is under way, or bytes wait in a queue;
 - **idle**: the last thing that happened was an answer, or nothing ever did, and then nothing for `quietSeconds`;
-- **cycling**: short requests keep being answered, each within half of `quietSeconds`;
+- **cycling**: short requests keep being answered, and for `quietSeconds` each took less than half of them;
 - **unresponsive**: a request is unanswered, and no byte came or went for `unresponsiveSeconds`.
 
 A drain waits for busy connections (*yes* below). Idle and cycling ones are left to the app's own shutdown, which

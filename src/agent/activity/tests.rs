@@ -292,6 +292,24 @@ fn cycle_of_long_requests_holds_until_its_client_rests() {
     assert!(wire.quiet_for() >= 3000);
 }
 
+/// A client that never rests would hold the drain to its deadline for one slow answer.
+#[test]
+fn slow_request_among_short_ones_holds_for_the_quiet_time_alone() {
+    let mut wire = Wire::new();
+    wire.receive(200).pass(3).send(300).pass(500);
+    wire.watch(100);
+    wire.receive(200);
+    wire.watch(2500);
+    wire.send(300);
+    let answered = wire.now;
+    for _ in 0..40 {
+        wire.watch(300);
+        wire.receive(200).pass(5).send(300);
+    }
+    assert_eq!(wire.look(), Class::Cycling);
+    assert_eq!(wire.disturbed, Some(answered));
+}
+
 /// T14.
 #[test]
 fn slow_loris_that_has_gone_silent_is_unresponsive() {

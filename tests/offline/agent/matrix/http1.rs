@@ -1,6 +1,8 @@
 //! HTTP/1.1: requests, kept connections, long polling, and clients that close their half.
 
 use std::net::Shutdown;
+use std::thread;
+use std::time::Duration;
 
 use super::watch::QUIET;
 use super::wire::Wire;
@@ -28,6 +30,13 @@ super::scripts! {
         let mut pair = wire.connect();
         pair.ask(REQUEST);
         wire.every(QUIET * 5 / 4, || pair.turn(REQUEST, ANSWER));
+    },
+    slow_request_before_short_ones_is_forgotten => |wire| {
+        let mut pair = wire.connect();
+        pair.ask(REQUEST);
+        thread::sleep(Duration::from_millis(QUIET));
+        pair.answer(ANSWER);
+        wire.every(QUIET / 10, || pair.turn(REQUEST, ANSWER));
     },
     request_that_nobody_answers_turns_unresponsive => |wire| {
         let mut pair = wire.connect();

@@ -30,6 +30,12 @@ pub(super) const HTTP1: &[Row] = &[
         "`notify`, to answer with `Connection: close`; else it lasts until the deadline",
     ),
     row(
+        "slow_request_before_short_ones_is_forgotten",
+        "a slow request, and then short ones for the quiet time",
+        &[Cycling],
+        RACE,
+    ),
+    row(
         "request_that_nobody_answers_turns_unresponsive",
         "a request without any answer",
         &[Unresponsive],
