@@ -23,7 +23,7 @@ const MEASURE: &str =
 const SOAK: &str = "soak::";
 
 /// The one test of tests/cluster that measures, and what it finds the operator by that is shipped.
-const SCALE: &str = "scale::operator_of";
+pub(crate) const SCALE: &str = "scale::operator_of";
 const SHIPPED: &str = "GRACEFUL_OPERATOR";
 
 /// One at a time, and shown while they run.

@@ -23,7 +23,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 pub(crate) use self::given::Given;
-pub(crate) use self::install::values;
+pub(crate) use self::install::settings;
 pub(crate) use self::local::Local;
 pub(crate) use self::status::Status;
 use crate::process::{self, Progress};

@@ -87,15 +87,35 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         None => build_with(Progress::start(), args.auditable)?.to_vec(),
     };
     for image in images {
-        let Written {
+        println!("{}", image.line());
+    }
+    Ok(())
+}
+
+impl Written {
+    /// As `cargo xtask image` prints it: file, name with tag, and name with the tag that follows the content.
+    fn line(&self) -> String {
+        let Self {
             archive,
             name,
             tag,
             content_tag,
-        } = image;
-        println!("{} {name}:{tag} {name}:{content_tag}", archive.display());
+        } = self;
+        format!("{} {name}:{tag} {name}:{content_tag}", archive.display())
     }
-    Ok(())
+
+    /// Reads such a line; `None` for any other.
+    pub(crate) fn of_line(line: &str) -> Option<Self> {
+        let [archive, tagged, by_content] = line.split(' ').collect::<Vec<_>>().try_into().ok()?;
+        let (name, tag) = tagged.split_once(':')?;
+        let (_, content_tag) = by_content.split_once(':')?;
+        Some(Self {
+            archive: archive.into(),
+            name: name.to_owned(),
+            tag: tag.to_owned(),
+            content_tag: content_tag.to_owned(),
+        })
+    }
 }
 
 /// An image of one static program, named after it.
@@ -155,4 +175,26 @@ pub(crate) fn hex(bytes: &[u8], length: usize) -> String {
     }
     text.truncate(length);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_of_an_image_is_read_as_it_was_written() {
+        let line =
+            "/target/images/graceful-agent.tar graceful-agent:0.1.0 graceful-agent:0.1.0-5d19";
+        let image = Written::of_line(line).unwrap();
+        assert_eq!(
+            image.archive,
+            Path::new("/target/images/graceful-agent.tar")
+        );
+        assert_eq!(
+            (image.name.as_str(), image.content_tag.as_str()),
+            ("graceful-agent", "0.1.0-5d19")
+        );
+        assert_eq!(image.line(), line);
+        assert!(Written::of_line("Compiling something v1").is_none());
+    }
 }

@@ -203,21 +203,14 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
             "works::",
             "recording::",
         ];
-        arguments.extend(
-            others
-                .iter()
-                .flat_map(|name| ["--skip", name])
-                .map(str::to_owned),
-        );
+        arguments.extend(skip(&others));
     }
     let mut env = vec![];
     match stage {
         Stage::Cluster => {
             env.push(("RUST_TEST_THREADS", AT_ONCE));
             // Stages of their own.
-            arguments.extend(
-                ["--skip", STATE_METRICS.0, "--skip", "scale::operator_of"].map(str::to_owned),
-            );
+            arguments.extend(skip(&[STATE_METRICS.0, bench::SCALE]));
         }
         Stage::StateMetrics => arguments.push(STATE_METRICS.0.into()),
         Stage::Changes => {
@@ -239,6 +232,14 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
         env,
         limit: stage.limit(),
     }
+}
+
+/// What tells a test binary to leave out the tests of these names.
+fn skip(names: &[&str]) -> impl Iterator<Item = String> {
+    names
+        .iter()
+        .flat_map(|name| ["--skip", name])
+        .map(str::to_owned)
 }
 
 /// Works in a cluster that is there for one stage, keeps the logs where that failed, and takes the

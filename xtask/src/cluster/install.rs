@@ -27,29 +27,21 @@ pub(super) fn install(cluster: &Cluster, arguments: &[String], progress: Progres
             "--wait",
             "--timeout=3m",
         ]);
-    let values = values(
-        [&operator.name, &operator.content_tag],
-        [&agent.name, &agent.content_tag],
-    );
-    for (value, setting) in values {
-        helm.arg("--set-string").arg(format!("{value}={setting}"));
-    }
+    helm.args(settings(&operator, &agent));
     helm.args(arguments);
     process::output(&mut helm).context("install the chart")?;
     progress.say(format!("installed {RELEASE} in {NAMESPACE}"));
     Ok(())
 }
 
-/// The values of the chart that name two images, each by its name and tag.
-pub(crate) fn values<'a>(
-    [operator, tag]: [&'a str; 2],
-    [agent, agent_tag]: [&'a str; 2],
-) -> [(&'static str, &'a str); 5] {
+/// What helm is told so that the chart takes these images.
+pub(crate) fn settings(operator: &image::Written, agent: &image::Written) -> [String; 5] {
     [
-        ("image.repository", operator),
-        ("image.tag", tag),
+        ("image.repository", operator.name.as_str()),
+        ("image.tag", &operator.content_tag),
         ("image.pullPolicy", "IfNotPresent"),
-        ("agent.image.repository", agent),
-        ("agent.image.tag", agent_tag),
+        ("agent.image.repository", &agent.name),
+        ("agent.image.tag", &agent.content_tag),
     ]
+    .map(|(value, setting)| format!("--set-string={value}={setting}"))
 }

@@ -9,7 +9,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{Stage, Tests, in_cluster, test_binary};
-use crate::cluster::values;
+use crate::cluster::settings;
+use crate::image::Written;
 use crate::process::{self, Progress};
 use crate::stage::{Outcome, in_root};
 use crate::{example, folders, image};
@@ -28,13 +29,10 @@ const NAMED: (&str, [&str; 2]) = ("nginx", ["1.28", "1.29"]);
 
 const CHART: &str = "charts/graceful-deployment";
 
-/// A chart, and the images that it is to install.
+/// A chart, and the images of operator and agent that it is to install.
 struct Version {
     chart: PathBuf,
-    /// Files of both images.
-    archives: Vec<PathBuf>,
-    /// Names of both images with their tags, the operator's first.
-    names: Vec<String>,
+    images: [Written; 2],
 }
 
 /// Upgrade and uninstall under load.
@@ -50,8 +48,8 @@ pub(super) async fn stage(interrupted: &mut bool) -> Outcome {
             let image = example::image_as(NAMED.0, example::FIRST, &program, tag)?;
             rig.load_archive(&image.archive).await?;
         }
-        for archive in versions.iter().flat_map(|version| &version.archives) {
-            rig.load_archive(archive).await?;
+        for image in versions.iter().flat_map(|version| &version.images) {
+            rig.load_archive(&image.archive).await?;
         }
         let lines = versions.map(|version| version.lines());
         rig.test(&Tests {
@@ -69,36 +67,24 @@ pub(super) async fn stage(interrupted: &mut bool) -> Outcome {
 }
 
 impl Version {
-    fn of(root: &Path, archives: [(PathBuf, String); 2]) -> Self {
-        let (archives, names) = archives.into_iter().unzip();
-        Self {
-            chart: root.join(CHART),
-            archives,
-            names,
-        }
+    fn of(root: &Path, images: [Written; 2]) -> Self {
+        let chart = root.join(CHART);
+        Self { chart, images }
     }
 
     /// What helm is told.
     fn lines(&self) -> String {
-        let mut lines = vec![self.chart.display().to_string()];
-        let parts = |name: &String| {
-            name.split_once(':')
-                .map(|(name, tag)| [name, tag].map(str::to_owned))
-        };
-        let images: Vec<_> = self.names.iter().filter_map(parts).flatten().collect();
-        if let [operator, tag, agent, agent_tag] = &images[..] {
-            let values = values([operator, tag], [agent, agent_tag]);
-            lines.extend(values.map(|(value, setting)| format!("--set-string={value}={setting}")));
-        }
-        lines.join("\n")
+        let [operator, agent] = &self.images;
+        let chart = self.chart.display().to_string();
+        let all = std::iter::once(chart).chain(settings(operator, agent));
+        all.collect::<Vec<_>>().join("\n")
     }
 }
 
 /// As it is in the working tree.
 fn present() -> Result<Version> {
     let images = image::build(Progress::start())?;
-    let named = images.map(|it| (it.archive, format!("{}:{}", it.name, it.content_tag)));
-    Ok(Version::of(&folders::workspace()?, named))
+    Ok(Version::of(&folders::workspace()?, images))
 }
 
 /// As it was before the last commit that changed it, built by that commit's own tools in a folder of
@@ -134,19 +120,10 @@ fn previous() -> Result<Version> {
         .env("CARGO_TARGET_DIR", folder.join("target"));
     let said = process::output(&mut build).context("build the images of the previous commit")?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let images: Vec<_> = said.lines().filter_map(image_of).collect();
+    let images: Vec<_> = said.lines().filter_map(Written::of_line).collect();
     let images = images.try_into().ok();
     let images = images.with_context(|| format!("the build names no two images: {said}"))?;
     Ok(Version::of(&tree, images))
-}
-
-/// File and name of an image, as `cargo xtask image` prints them: file, name with tag, and name with
-/// the tag that follows the content.
-fn image_of(line: &str) -> Option<(PathBuf, String)> {
-    let mut words = line.split_whitespace();
-    let (file, name) = (words.next()?, words.nth(1)?);
-    let is_image = Path::new(file).extension().is_some_and(|it| it == "tar");
-    is_image.then(|| (file.into(), name.to_owned()))
 }
 
 /// The newest commit from which the working tree's operator differs.
@@ -167,19 +144,4 @@ fn before_last_change() -> Result<String> {
     parent.map(str::to_owned).context(
         "find the commit before the operator's last change: this clone has no history; fetch more of it",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_are_what_the_build_names_last() {
-        let line =
-            "/target/images/graceful-agent.tar graceful-agent:0.1.0 graceful-agent:0.1.0-5d19";
-        let (file, name) = image_of(line).unwrap();
-        assert_eq!(file, Path::new("/target/images/graceful-agent.tar"));
-        assert_eq!(name, "graceful-agent:0.1.0-5d19");
-        assert_eq!(image_of("Compiling something v1"), None);
-    }
 }
