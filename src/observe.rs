@@ -26,6 +26,7 @@ use crate::rollout::{Invalid, NewRevision, ObjectRef, Observation, Revision};
 
 pub use self::ends::{end, has_ended};
 pub use self::owners::{inherited, matches};
+pub(crate) use self::pods::tells_of_agent;
 pub(crate) use self::services::SERVICE_NAME;
 
 /// The API objects that a decision on one object depends on. More than belongs to it may be passed:

@@ -133,8 +133,12 @@ impl Active {
         self.late.count(&self.settings, self.times, evidence, now);
         let verdict = self.verdict(now);
         let pace = &self.confirmations.pace;
-        let deadline = Some(self.deadline()).filter(|_| !self.settings.outlasts);
-        self.next_look = pace.next_look(verdict, deadline.unwrap_or(Millis::MAX), now);
+        let deadline = if self.settings.outlasts {
+            Millis::MAX
+        } else {
+            self.deadline()
+        };
+        self.next_look = pace.next_look(verdict, deadline, now);
         verdict
     }
 

@@ -107,15 +107,19 @@ fn is_node_lost(pod: &Pod) -> bool {
         )
 }
 
-/// The pod has an agent. Once the kubelet tells of its containers, their statuses say so as well as the spec, of
-/// which nothing but the node is kept then.
+/// The pod has an agent.
 fn has_agent(pod: &Pod) -> bool {
     let spec = pod.spec.as_ref();
     let wanted = spec.and_then(|spec| spec.init_containers.as_ref());
+    tells_of_agent(pod)
+        || wanted.is_some_and(|all| all.iter().any(|container| container.name == AGENT))
+}
+
+/// The kubelet has written the status of the agent's container, and nothing of the spec's is asked for any more.
+pub(crate) fn tells_of_agent(pod: &Pod) -> bool {
     let status = pod.status.as_ref();
-    let told = status.and_then(|status| status.init_container_statuses.as_ref());
-    wanted.is_some_and(|all| all.iter().any(|container| container.name == AGENT))
-        || told.is_some_and(|all| all.iter().any(|status| status.name == AGENT))
+    let all = status.and_then(|status| status.init_container_statuses.as_ref());
+    all.is_some_and(|all| all.iter().any(|status| status.name == AGENT))
 }
 
 fn agent(pod: &Pod) -> Agent {

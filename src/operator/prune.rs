@@ -13,6 +13,7 @@ use crate::api::{
     AGENT, CANCELLED, CONFIG, DELETION_COST, DRAIN, DRAINING, GROUP, INJECTED, LAST_APPLIED,
     RELEASE, USER_DELETION_COST,
 };
+use crate::observe::tells_of_agent;
 
 /// Says whether the object is kept, and drops what is not read.
 pub(super) type Prune<K> = fn(&mut K, &Caches) -> bool;
@@ -94,13 +95,6 @@ fn slim(pod: &mut Pod) {
             ..Default::default()
         };
     }
-}
-
-/// The kubelet has written the status of the agent's container.
-fn tells_of_agent(pod: &Pod) -> bool {
-    let status = pod.status.as_ref();
-    let all = status.and_then(|status| status.init_container_statuses.as_ref());
-    all.is_some_and(|all| all.iter().any(|status| status.name == AGENT))
 }
 
 /// The pod carries the mark of a drain.
