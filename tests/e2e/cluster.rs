@@ -15,6 +15,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use graceful::api::v1alpha1::{DrainRecord, GracefulDeployment};
 
@@ -231,6 +232,15 @@ impl World {
             );
             tokio::time::sleep(GLANCE).await;
         }
+    }
+
+    /// Waits until somebody listens there. kube-proxy takes up to a second to learn of an endpoint.
+    pub(crate) async fn until_answers(&self, who: &str, address: &str, within: Duration) {
+        self.until(&format!("{who} answers"), within, async || {
+            let answer = TcpStream::connect(address).await;
+            answer.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
     }
 
     /// Deletes a pod as kubectl would, with its own grace period.

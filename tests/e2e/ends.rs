@@ -10,12 +10,9 @@ use graceful::api::v1alpha1::{GracefulDeployment, RolloutRecord};
 
 use crate::app::App;
 use crate::cluster::{World, names, test};
-use crate::examples::{SOON, image};
-use crate::redis::Redis;
+use crate::examples::SOON;
+use crate::redis::{POSTGRES, Redis};
 use crate::stream::Stream;
-
-/// The port by which PostgreSQL is known.
-const POSTGRES: u16 = 5432;
 
 /// Waits until so many ends are on record.
 async fn record(world: &World, name: &str, ended: i32) -> RolloutRecord {
@@ -73,14 +70,8 @@ fn connections_that_end_without_the_goodbye_of_their_port_are_a_pool_left_open()
     test("pool", |world| async move {
         let redis = Redis::start_on(&world, POSTGRES).await;
         // Told of the drain it asks for no more jobs, so that its connections are silent.
-        let app = App::graceful("app")
-            .notify()
-            .container("/image", image("go-worker-redis"))
-            .container(
-                "/readinessProbe/httpGet",
-                json!({"path": "/metrics", "port": 8080}),
-            )
-            .env("REDIS", &redis.address)
+        let app = redis
+            .worked_on(App::graceful("app").notify())
             // It is told after two of them.
             .spec("/drain/minSeconds", json!(4))
             .spec("/drain/quietSeconds", json!(1));

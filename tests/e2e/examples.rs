@@ -9,7 +9,6 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
@@ -36,13 +35,7 @@ impl Callers {
     async fn start(world: &World, service: &str, program: &str, flag: &str, many: usize) -> Self {
         let program = self::program(program);
         let address = world.address(service).await;
-        // As in `Load`: kube-proxy takes up to a second to learn of an endpoint.
-        world
-            .until("the Service answers", SOON, async || {
-                let answer = TcpStream::connect(&address).await;
-                answer.map(drop).map_err(|error| error.to_string())
-            })
-            .await;
+        world.until_answers("the Service", &address, SOON).await;
         let start = |_| {
             Command::new(&program)
                 .args([flag, &address])
@@ -215,18 +208,19 @@ fn grpc_server_rolls_without_loss() {
     });
 }
 
+/// An app of the WebSocket example, told of a drain and waited for until its sockets are closed.
+pub(crate) fn websockets(app: App) -> App {
+    let wait = json!([{"connections": {"keepAlive": "Wait"}}]);
+    app.notify()
+        .spec("/drain/confirm", wait)
+        .container("/image", image("rust-axum-websocket"))
+}
+
 /// Sockets that talk and sockets that are quiet: each is told goodbye, and its client comes to another pod.
 #[test]
 fn websocket_server_rolls_without_a_cut_socket() {
     test_under_load("websocket", |world| async move {
-        let app = App::graceful("app")
-            .replicas(3)
-            .notify()
-            .spec(
-                "/drain/confirm",
-                json!([{"connections": {"keepAlive": "Wait"}}]),
-            )
-            .container("/image", image("rust-axum-websocket"));
+        let app = websockets(App::graceful("app")).replicas(3);
         world.create::<GracefulDeployment>(app.object()).await;
         world.create::<Service>(app.service()).await;
         world.complete("app", SOON).await;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -116,14 +115,9 @@ impl Load {
         );
         for (name, clients) in arms.iter().chain([&control]) {
             let address = world.address(name).await;
-            // kube-proxy takes up to a second to learn of an endpoint; that is no loss of anybody's.
+            // Before that, nothing is a loss of anybody's.
             world
-                .until("the Service answers", Duration::from_secs(30), async || {
-                    TcpStream::connect(&address)
-                        .await
-                        .map(drop)
-                        .map_err(|error| error.to_string())
-                })
+                .until_answers("the Service", &address, Duration::from_secs(30))
                 .await;
             targets.push(json!({
                 "name": name,

@@ -13,7 +13,7 @@ use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
 use crate::cluster::{Namespaced, Verdict, World, names, test_under_load};
-use crate::examples::{SOON, WARM_UP, image, plain_complete, program};
+use crate::examples::{SOON, WARM_UP, plain_complete, program};
 use crate::figure::{assert_at_most, count};
 use crate::redis::Redis;
 use crate::rollout::ROLLOUT;
@@ -34,14 +34,7 @@ fn fill(queue: &Redis) -> impl Future<Output = Tally> + use<> {
 /// An arm with its queue.
 async fn arm<K: Namespaced>(world: &World, app: App) -> (App, Redis) {
     let queue = Redis::start(world).await;
-    let app = app
-        .replicas(2)
-        .container("/image", image("go-worker-redis"))
-        .container(
-            "/readinessProbe/httpGet",
-            json!({"path": "/metrics", "port": 8080}),
-        )
-        .env("REDIS", &queue.address);
+    let app = queue.worked_on(app.replicas(2));
     world.create::<K>(app.object()).await;
     (app, queue)
 }

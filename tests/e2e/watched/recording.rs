@@ -18,9 +18,8 @@ use super::{SOON, fail};
 use crate::app::App;
 use crate::cluster::{World, in_namespace_of_this_name, names};
 use crate::dashboards;
-use crate::examples::image;
 use crate::load::{Clients, Load};
-use crate::redis::Redis;
+use crate::redis::{POSTGRES, Redis};
 use crate::stream::Stream;
 
 /// Where to, from the one who runs this.
@@ -36,9 +35,6 @@ const WINDOW: &str = "4s";
 const PAUSE: Duration = Duration::from_secs(20);
 
 const LONG: Duration = Duration::from_mins(10);
-
-/// The port by which PostgreSQL is known.
-const POSTGRES: u16 = 5432;
 
 struct Shop {
     checkout: App,
@@ -65,14 +61,8 @@ impl Shop {
                 .env("SHUTDOWN_SECONDS", "600")
                 .spec("/shutdown/timeoutSeconds", json!(1))
                 .spec("/drain/deletionTimeoutSeconds", json!(1)),
-            orders: App::graceful("orders")
-                .notify()
-                .container("/image", image("go-worker-redis"))
-                .container(
-                    "/readinessProbe/httpGet",
-                    json!({"path": "/metrics", "port": 8080}),
-                )
-                .env("REDIS", &redis.address)
+            orders: redis
+                .worked_on(App::graceful("orders").notify())
                 .spec("/drain/minSeconds", json!(4)),
             _redis: redis,
         };

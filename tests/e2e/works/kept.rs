@@ -8,7 +8,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::json;
 
-use graceful::api::v1alpha1::{DrainRecord, GracefulDeployment, RolloutRecord};
+use graceful::api::v1alpha1::{
+    DrainRecord, GracefulDeployment, GracefulDeploymentStatus, RolloutRecord,
+};
 
 use crate::app::App;
 use crate::cluster::{World, condition, is_ready, names, test};
@@ -39,6 +41,10 @@ async fn pod(world: &World, name: &str) -> Option<Pod> {
     pods.into_iter().find(|pod| pod.name_any() == name)
 }
 
+async fn status(world: &World) -> GracefulDeploymentStatus {
+    world.graceful("app").await.status.unwrap_or_default()
+}
+
 /// How often the agent of a pod was started again.
 fn restarts(pod: &Pod) -> u64 {
     let status = pod.status.as_ref();
@@ -65,12 +71,7 @@ async fn reason(world: &World, kind: &str, wanted: &str) -> String {
 async fn kept(world: &World, but: &str) -> DrainRecord {
     world
         .until("a pod is kept", SOON, async || {
-            let drains = world
-                .graceful("app")
-                .await
-                .status
-                .unwrap_or_default()
-                .drains;
+            let drains = status(world).await.drains;
             let mut kept = drains.iter().filter(|drain| drain.overdue.is_some());
             let found = kept.find(|drain| drain.pod != but).cloned();
             found.ok_or(format!("{drains:?}"))
@@ -82,8 +83,7 @@ async fn kept(world: &World, but: &str) -> DrainRecord {
 async fn record(world: &World, ended: i32) -> RolloutRecord {
     world
         .until("the ends are on record", SOON, async || {
-            let status = world.graceful("app").await.status.unwrap_or_default();
-            let record = status.last_rollout;
+            let record = status(world).await.last_rollout;
             let found = record.clone().filter(|record| record.ended == ended);
             found.ok_or(format!("{record:?}"))
         })
@@ -187,12 +187,7 @@ fn rollout_that_is_paused_goes_on_when_the_work_is_over() {
         let first = kept(&world, "").await.pod;
         reason(&world, "Progressing", "DrainPaused").await;
         let stays = always(&world, "nothing more is withdrawn", async || {
-            let drains = world
-                .graceful("app")
-                .await
-                .status
-                .unwrap_or_default()
-                .drains;
+            let drains = status(&world).await.drains;
             let is_first = drains.iter().all(|drain| drain.pod == first);
             let pod = pod(&world, &first).await;
             pod.filter(|_| is_first).ok_or(format!("{drains:?}"))

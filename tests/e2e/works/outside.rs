@@ -11,7 +11,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::cluster::{Verdict, World, names, test_under_load};
 use crate::examples::{SOON, image, program};
 use crate::figure::{assert_at_most, count, show};
-use crate::redis::NODE;
+use crate::redis::free_address;
 use crate::rollout::ROLLOUT;
 use crate::timeline::Timeline;
 
@@ -47,7 +47,7 @@ struct Balancer {
 
 impl Balancer {
     async fn start(world: &World) -> Self {
-        let (clients, list) = (free().await, free().await);
+        let (clients, list) = (free_address().await, free_address().await);
         let lag = format!("{}s", LAG.as_secs());
         let process = Command::new(program("example-go-deregister"))
             .args(["-balance", &clients, "-list", &list, "-lag", &lag])
@@ -55,24 +55,13 @@ impl Balancer {
             .kill_on_drop(true)
             .spawn()
             .expect("the example's balancer");
-        world
-            .until("the balancer answers", SOON, async || {
-                let answer = TcpStream::connect(&list).await;
-                answer.map(drop).map_err(|error| error.to_string())
-            })
-            .await;
+        world.until_answers("the balancer", &list, SOON).await;
         Self {
             clients,
             list,
             _process: process,
         }
     }
-}
-
-/// An address of the node that nobody listens on.
-async fn free() -> String {
-    let listener = TcpListener::bind((NODE, 0)).await.expect("a port");
-    listener.local_addr().expect("its address").to_string()
 }
 
 /// An app behind a balancer of its own, and the controller between them as the example has it.

@@ -16,7 +16,7 @@ use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
 use crate::cluster::{Verdict, World, names, test_under_load};
-use crate::examples::{SOON, image};
+use crate::examples::{SOON, websockets};
 use crate::figure::{assert_at_most, count, show};
 use crate::rollout::ROLLOUT;
 use crate::timeline::Timeline;
@@ -95,24 +95,12 @@ fn peak_and_mean(back: &[Instant]) -> (f64, f64) {
 
 /// Rolls four pods under these clients.
 async fn roll(world: &World, name: &str, shape: impl Fn(App) -> App) -> Seen {
-    let app = shape(App::graceful(name))
-        .replicas(4)
-        .notify()
-        .spec(
-            "/drain/confirm",
-            json!([{"connections": {"keepAlive": "Wait"}}]),
-        )
-        .container("/image", image("rust-axum-websocket"));
+    let app = websockets(shape(App::graceful(name))).replicas(4);
     world.create::<GracefulDeployment>(app.object()).await;
     world.create::<Service>(app.service()).await;
     world.complete(name, SOON).await;
     let address = world.address(name).await;
-    world
-        .until("the Service answers", SOON, async || {
-            let answer = TcpStream::connect(&address).await;
-            answer.map(drop).map_err(|error| error.to_string())
-        })
-        .await;
+    world.until_answers("the Service", &address, SOON).await;
     let seen = Arc::<Mutex<Seen>>::default();
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
