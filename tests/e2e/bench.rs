@@ -1,6 +1,8 @@
 //! What only `cargo xtask bench` measures, because it takes a machine of its own: a
 //! GracefulDeployment beside a Deployment with a preStop sleep, the answer that people give today.
 
+mod matrix;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

@@ -112,6 +112,11 @@ impl Figure {
         }
     }
 
+    /// Row and column, where its name says that it belongs into a table of its own.
+    fn cell(&self) -> Option<(&str, &str)> {
+        self.name.split_once(" | ")
+    }
+
     pub(crate) fn shown(number: Option<f64>) -> String {
         match number {
             None => "-".to_owned(),
@@ -134,13 +139,53 @@ impl Record {
             machine.kernel,
             machine.kubernetes
         );
-        for figure in &self.figures {
+        let (cells, rows): (Vec<_>, Vec<_>) = self
+            .figures
+            .iter()
+            .partition(|figure| figure.cell().is_some());
+        for figure in rows {
             let (value, limit) = (Figure::shown(figure.value), Figure::shown(figure.limit));
             let (name, unit) = (&figure.name, &figure.unit);
             let _ = writeln!(text, "| {name} | {value} | {limit} | {unit} |");
         }
-        text
+        text + &cross_table(&cells)
     }
+}
+
+/// Figures that are told in rows and columns, in the order in which they came.
+fn cross_table(cells: &[&Figure]) -> String {
+    let mut columns = Vec::new();
+    let mut rows: Vec<(&str, Vec<(&str, String)>)> = Vec::new();
+    for figure in cells {
+        let Some((row, column)) = figure.cell() else {
+            continue;
+        };
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+        let cell = (column, Figure::shown(figure.value));
+        match rows.iter_mut().find(|(known, _)| *known == row) {
+            Some((_, cells)) => cells.push(cell),
+            None => rows.push((row, vec![cell])),
+        }
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n| | {} |\n|---|{}\n",
+        columns.join(" | "),
+        "--:|".repeat(columns.len())
+    );
+    for (row, cells) in rows {
+        let _ = write!(text, "| {row} |");
+        for column in &columns {
+            let cell = cells.iter().find(|(known, _)| known == column);
+            let _ = write!(text, " {} |", cell.map_or("-", |(_, value)| value));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 impl Machine {
@@ -228,6 +273,19 @@ mod tests {
         assert_eq!(record.section(), expected);
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    }
+
+    #[test]
+    fn figures_of_rows_and_columns_are_a_table_of_their_own() {
+        let of = |name: &str, value| Figure::of(name, value, "requests");
+        let cells = [
+            of("streams | ours", 0.0),
+            of("streams | theirs", 3.0),
+            of("all | ours", 9.0),
+        ];
+        let expected =
+            "\n| | ours | theirs |\n|---|--:|--:|\n| streams | 0 | 3 |\n| all | 9 | - |\n";
+        assert_eq!(cross_table(&cells.iter().collect::<Vec<_>>()), expected);
     }
 
     #[test]
