@@ -11,9 +11,11 @@ use prometheus_client::registry::Registry;
 use crate::operator::caches::Guarded;
 use crate::rollout::{Counted, KINDS};
 
-/// Seconds: an idle pod takes ten with the defaults, a stream minutes, a job hours.
-const BUCKETS: [f64; 12] = [
-    5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14_400.0, 43_200.0,
+/// Seconds: an idle pod takes ten with the defaults, a stream minutes, a job hours. Close together where
+/// most drains are: a quantile lies somewhere within its bucket, and 68 s is not to read as 117 s.
+const BUCKETS: [f64; 17] = [
+    5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1800.0, 3600.0,
+    14_400.0, 43_200.0,
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
