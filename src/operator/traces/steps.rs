@@ -93,7 +93,7 @@ impl<'a> Facts<'a> {
         let condition = self.drain.condition.as_ref();
         let condition = condition.map(|kind| Value::Text(format!("condition {kind}")));
         let receipt = self.receipt.and_then(|receipt| receipt.last.as_ref());
-        condition.or(receipt.map(Value::from))
+        condition.or(receipt.map(|last| plain(last)))
     }
 
     /// When everything was confirmed, or no longer waited for. The agent says how long it took since it
@@ -123,7 +123,7 @@ impl<'a> Facts<'a> {
             .collect();
         if let Some(receipt) = self.receipt {
             let why = receipt.why.as_ref();
-            attributes.extend(why.map(|why| ("graceful.confirmation.why", why.into())));
+            attributes.extend(why.map(|why| ("graceful.confirmation.why", plain(why))));
             attributes.extend([
                 (
                     "graceful.connections.at_start",
@@ -154,6 +154,14 @@ impl<'a> Facts<'a> {
         attributes.extend(shutdown);
         attributes
     }
+}
+
+/// What a receipt says, short and of one line, whoever wrote it.
+fn plain(text: &str) -> Value {
+    /// Longer than all that an agent writes.
+    const MOST: usize = 100;
+    let chars = text.chars().filter(|one| !one.is_control());
+    Value::Text(chars.take(MOST).collect())
 }
 
 /// The steps that the drain came to, each from the end of the one before. The last is as long as the drain

@@ -286,6 +286,24 @@ fn work_that_was_cut_is_an_error() {
     assert_eq!(failure(0, true).as_deref(), Some(expected));
 }
 
+/// T13.
+#[test]
+fn words_of_a_receipt_are_one_short_line() {
+    let last = rollout("chat-2", "01", None);
+    let mut ended = end("a");
+    ended.receipts[0].last = Some(format!("two\nlines{}", "x".repeat(300)));
+    ended.receipts[0].why = Some("\u{1b}[31mred".into());
+    let seen = seen(status(&last, &[drain("a")]), vec![ended], "20");
+    let spans = told(&seen, &status(&last, &[]));
+    let texts = spans.iter().flat_map(|span| &span.attributes);
+    for (name, value) in texts {
+        if let Value::Text(text) = value {
+            let is_plain = text.len() <= 100 && !text.contains(char::is_control);
+            assert!(is_plain, "{name}: {text:?}");
+        }
+    }
+}
+
 /// A pod that goes on running, of which nothing else matters.
 fn pod(name: &str) -> crate::rollout::Pod {
     crate::rollout::Pod {
