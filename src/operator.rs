@@ -23,6 +23,7 @@ mod report;
 mod scopes;
 mod server;
 mod strays;
+mod traces;
 mod watch;
 
 use std::future::Future;
@@ -52,6 +53,7 @@ use self::metrics::Metrics;
 pub use self::metrics::{HOLDS, sample as sample_of_metrics};
 use self::reconcile::{Agent, Context, after_error, reconcile};
 use self::strays::Found;
+use self::traces::Traces;
 use self::watch::Sync;
 pub use self::watch::{Watch, Watches};
 use crate::api::FIELD_MANAGER;
@@ -92,6 +94,9 @@ pub enum Fatal {
     /// Another operator leads now, or this one cannot say that it does.
     #[error("leads no longer: {0}; begins anew as one that stands by")]
     Deposed(String),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    NoCollector(#[from] traces::NoCollector),
     /// Kubernetes is too old.
     #[error(transparent)]
     TooOld(#[from] preflight::TooOld),
@@ -116,7 +121,12 @@ pub fn run(args: Args) -> Result<(), Fatal> {
         }
         Command::Run(run) => {
             log_as(run.log_format);
-            runtime()?.block_on(operate(run))
+            runtime()?.block_on(async {
+                let traces = Traces::begin(&run.traces, machine())?;
+                let end = operate(run, &traces).await;
+                traces.finish().await;
+                end
+            })
         }
         Command::Guard(guard) => runtime()?.block_on(async {
             let (client, _) = connect().await?;
@@ -151,7 +161,7 @@ fn log_as(format: LogFormat) {
     }
 }
 
-async fn operate(run: Run) -> Result<(), Fatal> {
+async fn operate(run: Run, traces: &Traces) -> Result<(), Fatal> {
     let mut stop = stop_signal().map_err(Fatal::Runtime)?.boxed().shared();
     let (client, address) = connect().await?;
     let metrics = Arc::new(Metrics::new());
@@ -206,11 +216,11 @@ async fn operate(run: Run) -> Result<(), Fatal> {
     }
     metrics.leads();
     metrics.tell_of(caches.objects.clone());
-    let leadership = candidate
-        .as_ref()
-        .map(|candidate| candidate.leadership.clone());
+    let leadership = candidate.as_ref().map(|it| it.leadership.clone());
     let leadership = leadership.unwrap_or_else(Leadership::always);
-    let context = Context::begin(client, caches, host, metrics, agent).led_by(leadership);
+    let context = Context::begin(client, caches, host, metrics, agent)
+        .led_by(leadership)
+        .traced_by(traces.clone());
     let work = control(Arc::new(context), (changes, found), run.concurrency, stop);
     match &mut candidate {
         None => work.await,

@@ -41,9 +41,16 @@ pub fn end(pod: &Pod) -> End {
         ends.filter_map(|end| end.message.as_deref())
     };
     let last = agent.and_then(|status| terminated(status.state.as_ref()));
+    let finished = pods::statuses(pod).filter_map(|status| {
+        let ended = terminated(status.state.as_ref())?;
+        Some(ended.finished_at.as_ref()?.0)
+    });
     let farewell = last.and_then(|end| Farewell::parse(end.message.as_deref()?));
     End {
         pod: pod.name_any(),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        // Where the application's end was not seen, the end of an init container says nothing.
+        finished: containers.as_ref().and(finished.max()),
         has_begun: status.and_then(|status| status.phase.as_deref()) != Some("Pending"),
         containers: containers.unwrap_or_default(),
         exit: farewell
@@ -139,6 +146,7 @@ mod tests {
         assert_eq!((container.code, container.is_killed()), (3, false));
         assert_eq!(end.exit.unwrap().shutdown, Some(1200));
         assert_eq!(end.exit.unwrap().silent, 1);
+        assert_eq!(end.finished, Some("2026-01-01T00:00:04Z".parse().unwrap()));
         assert_eq!(end.receipts[0].milliseconds, 5000);
     }
 
@@ -159,6 +167,7 @@ mod tests {
     fn a_pod_that_was_deleted_by_force_says_nothing_of_its_end() {
         let end = end(&pod(&json!({"running": {}}), &said("u")));
         assert!(end.containers.is_empty());
+        assert_eq!(end.finished, None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::lease::Place;
+use super::traces::To;
 
 /// Drain-aware rollouts for Kubernetes.
 #[derive(Debug, Parser)]
@@ -97,6 +98,9 @@ pub(super) struct Run {
     /// Objects that are worked on at the same time.
     #[arg(long, env = "GRACEFUL_CONCURRENCY", default_value_t = 8)]
     pub(super) concurrency: u16,
+
+    #[command(flatten)]
+    pub(super) traces: To,
 }
 
 /// How log lines are written.

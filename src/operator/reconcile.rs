@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -29,6 +29,7 @@ use super::lease::Leadership;
 use super::memory::{Freshness, Memory, Notes, PutOff, postpone};
 use super::metrics::Metrics;
 use super::report::{Refusal, Reported, Standing, report, report_unreadable};
+use super::traces::Traces;
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::inject::{Injected, Injection, inject, template_hash};
 use crate::observe::{Objects, Wanted, observe};
@@ -48,6 +49,7 @@ pub(super) struct Context {
     pub(super) host: Arc<dyn Host>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) agent: Agent,
+    pub(super) traces: Traces,
 }
 
 /// The agent that is injected.
@@ -166,6 +168,10 @@ async fn settle(
         if !matches!(reported, Reported::PutOff(_)) {
             context.caches.endings.are_counted(key, &plan.counted);
             context.metrics.ended(key, &plan.counted);
+        }
+        if matches!(reported, Reported::Written(..)) {
+            let object = actor.objects.object.meta();
+            context.traces.tell(object, observation, &plan);
         }
         context.memory.of(key, |notes| {
             notes.reported(&reported, &plan, recalled.ahead_now);
@@ -287,12 +293,18 @@ impl Context {
             host,
             metrics,
             agent,
+            traces: Traces::default(),
         }
     }
 
     /// Of a process that writes only while it leads.
     pub(super) fn led_by(self, leadership: Leadership) -> Self {
         Self { leadership, ..self }
+    }
+
+    /// Of a process that tells of what has ended.
+    pub(super) fn traced_by(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     pub(super) fn calls(&self) -> Calls<'_> {

@@ -1,6 +1,8 @@
 //! How pods ended, summed up: each is counted once, when it is gone. What a pod's drain remembers goes in
 //! the same write by which its end is counted, so that no crash counts it twice.
 
+use jiff::Timestamp;
+
 use super::conditions::counted as in_words;
 use super::observation::Observation;
 use super::plan::Draft;
@@ -40,6 +42,10 @@ pub struct End {
     pub pod: String,
     /// Its UID.
     pub uid: String,
+    /// The node that it was on.
+    pub node: Option<String>,
+    /// When its last container ended, in whole seconds.
+    pub finished: Option<Timestamp>,
     /// It had been started.
     pub has_begun: bool,
     /// How each of the application's containers ended; empty where that is not known of all.

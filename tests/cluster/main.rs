@@ -3,6 +3,9 @@
 
 mod behaviour;
 mod chart;
+#[cfg(feature = "traces")]
+#[path = "../fixtures/collector.rs"]
+mod collector;
 mod compat;
 mod conformance;
 mod crd;
@@ -18,6 +21,8 @@ mod proxy;
 mod scale;
 mod standin;
 mod state_metrics;
+#[cfg(feature = "traces")]
+mod traces;
 #[path = "../fixtures/watcher.rs"]
 mod watcher;
 mod world;

@@ -16,10 +16,12 @@ const CARGO_DENY: &str = "0.20.2";
 /// Advisories are left out: they need the network, and would turn an unchanged tree red overnight.
 const DENY: &str = "check --hide-inclusion-graph bans licenses sources";
 
-/// `--all-targets` leaves out the tests that have `test = false`, and names beside it have no effect.
-const CLIPPY: [&str; 2] = [
+/// `--all-targets` leaves out the tests that have `test = false`, and names beside it have no effect. The last
+/// is of the programs without traces.
+const CLIPPY: [&str; 3] = [
     "cargo clippy --workspace --all-targets --quiet -- -D warnings",
     "cargo clippy --test cluster --test e2e --quiet -- -D warnings",
+    "cargo clippy --no-default-features --lib --bins --quiet -- -D warnings",
 ];
 
 /// Private items are documented too, for those who work on them, so links to them are in order.

@@ -48,6 +48,7 @@ const WRONG: &[(&str, &str)] = &[
         "metrics.podmonitor.enabled=true",
         "'podmonitor' not allowed",
     ),
+    ("traces.endpoint=collector:4317", "/traces/endpoint"),
 ];
 
 #[test]
@@ -132,6 +133,7 @@ fn others() -> Vec<(&'static str, Value)> {
         ("metrics.dashboards.enabled", json!(false)),
         ("metrics.dashboards.labels", json!({"other": "a"})),
         ("metrics.dashboards.annotations", json!({"other": "a"})),
+        ("traces.endpoint", json!("http://other")),
         ("extraObjects", json!([])),
     ]
 }

@@ -51,6 +51,13 @@ impl Operator {
         })
     }
 
+    /// Starts one that sends traces there.
+    pub(crate) fn start_traced(namespace: &str, collector: &str) -> Self {
+        Self::spawn(namespace, |command| {
+            command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
+        })
+    }
+
     /// Starts one for all namespaces that logs as in a cluster, under this name. The program is the one that is
     /// shipped where `GRACEFUL_OPERATOR` names it.
     pub(crate) fn start_everywhere(name: &str) -> Self {

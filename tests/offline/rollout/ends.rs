@@ -47,6 +47,7 @@ fn end(pod: &str, code: i32) -> End {
             silent: 0,
         }),
         receipts: vec![receipt(pod, Outcome::Drained, 8000)],
+        ..End::default()
     }
 }
 
