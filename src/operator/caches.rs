@@ -1,6 +1,11 @@
 //! What was last seen of the cluster, and which GracefulDeployments an object concerns.
 
+mod folded;
+mod kept;
+mod keys;
 mod near;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,30 +13,29 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::Resource;
-use kube::ResourceExt;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
 
-use self::near::{Pods, service_of};
+pub use self::folded::Guarded;
+use self::kept::Packed;
+pub(super) use self::kept::{Keep, Kept, kept, place};
+use self::keys::Owner;
+use self::near::Pods;
 use super::endings::Endings;
-use super::prune::{controller, is_object};
+use super::prune::controller;
 use crate::api::v1alpha1::GracefulDeployment;
-use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
 use crate::observe::{Objects, matches};
-
-/// A GracefulDeployment, or what is wrong with one that cannot be read.
-pub type Guarded = DeserializeGuard<GracefulDeployment>;
 
 /// One store for each kind that is watched.
 #[derive(Clone)]
 pub(super) struct Caches {
     pub(super) objects: Store<Guarded>,
-    pub(super) replica_sets: Store<ReplicaSet>,
-    pub(super) pods: Store<Pod>,
-    pub(super) services: Store<Service>,
-    pub(super) endpoint_slices: Store<EndpointSlice>,
-    pub(super) controller_revisions: Store<PartialObjectMeta<ControllerRevision>>,
+    pub(super) replica_sets: Store<Kept<ReplicaSet>>,
+    pub(super) pods: Store<Kept<Pod>>,
+    pub(super) services: Store<Kept<Service>>,
+    pub(super) endpoint_slices: Store<Kept<EndpointSlice>>,
+    pub(super) controller_revisions: Store<Kept<PartialObjectMeta<ControllerRevision>>>,
     /// Pods that are in no store any more, and whose end is to be counted.
     pub(super) endings: Endings,
 }
@@ -40,34 +44,32 @@ impl Caches {
     /// Everything that a decision on the object depends on. ReplicaSets that nobody controls are its
     /// neighbours': whether one is to be adopted is for `observe` to say.
     pub(super) fn objects_of<'a>(&self, object: &'a GracefulDeployment) -> Objects<'a> {
-        let namespace = object.namespace();
-        let uid = object.uid().unwrap_or_default();
-        let is_near = |other: &Option<String>| *other == namespace;
+        let namespace = object.metadata.namespace.as_deref();
+        let uid = object.metadata.uid.as_deref().unwrap_or_default();
         let replica_sets = sorted(&self.replica_sets, |set| {
-            is_near(&set.metadata.namespace)
-                && controller(&set.metadata).is_none_or(|owner| owner.uid == uid)
+            let owner = set.key.owner.as_ref();
+            owner.is_none_or(|owner| *owner.uid == *uid) && set.is_in(namespace)
         });
-        let own = replica_sets
-            .iter()
-            .filter(|set| controller(&set.metadata).is_some());
-        let sets: Vec<_> = own.filter_map(|set| set.uid()).collect();
+        let own = replica_sets.iter().filter(|set| set.key.owner.is_some());
+        let sets: Vec<&str> = own.map(|set| &*set.key.uid).collect();
         let pods = sorted(&self.pods, |pod| {
-            is_near(&pod.metadata.namespace)
-                && controller(&pod.metadata).is_some_and(|owner| sets.contains(&owner.uid))
+            let owner = pod.key.owner.as_ref();
+            owner.is_some_and(|owner| sets.contains(&&*owner.uid)) && pod.is_in(namespace)
         });
-        let (services, endpoint_slices) = self.routes_to(&pods, namespace.as_ref());
+        let pods = opened(&pods);
+        let (services, endpoint_slices) = self.routes_to(&pods, namespace);
         let name = object.metadata.name.as_deref().unwrap_or_default();
         let is_recorded = |record: &str| {
-            record.starts_with(name) || replica_sets.iter().any(|set| set.name_any() == record)
+            record.starts_with(name) || replica_sets.iter().any(|set| *set.name == *record)
         };
+        let controller_revisions = sorted(&self.controller_revisions, |record| {
+            is_recorded(&record.name) && record.is_in(namespace)
+        });
         Objects {
             object,
-            controller_revisions: sorted(&self.controller_revisions, |record| {
-                is_near(&record.metadata.namespace)
-                    && record.metadata.name.as_deref().is_some_and(is_recorded)
-            }),
+            controller_revisions: opened(&controller_revisions),
             pods,
-            replica_sets,
+            replica_sets: opened(&replica_sets),
             services,
             endpoint_slices,
         }
@@ -78,27 +80,24 @@ impl Caches {
     fn routes_to(
         &self,
         pods: &[Arc<Pod>],
-        namespace: Option<&String>,
+        namespace: Option<&str>,
     ) -> (Vec<Arc<Service>>, Vec<Arc<EndpointSlice>>) {
         let pods = Pods::of(pods);
-        let near = self.endpoint_slices.state_filter(|slice| {
-            slice.metadata.namespace.as_ref() == namespace && pods.are_named_by(slice)
-        });
-        let named: BTreeSet<_> = near.iter().filter_map(|slice| service_of(slice)).collect();
+        let near = self
+            .endpoint_slices
+            .state_filter(|slice| pods.are_named_by(&slice.key.targets) && slice.is_in(namespace));
+        let named = near.iter().filter_map(|slice| slice.key.service.as_deref());
+        let named: BTreeSet<_> = named.collect();
         let services = sorted(&self.services, |service| {
-            let name = service.metadata.name.as_deref();
-            service.metadata.namespace.as_ref() == namespace
-                && (name.is_some_and(|name| named.contains(name)) || pods.are_selected_by(service))
+            service.is_in(namespace)
+                && (named.contains(&*service.name) || pods.are_selected_by(&service.key))
         });
-        let all = services
-            .iter()
-            .filter_map(|service| service.metadata.name.as_deref());
-        let all: BTreeSet<_> = all.collect();
+        let all: BTreeSet<_> = services.iter().map(|service| &*service.name).collect();
         let endpoint_slices = sorted(&self.endpoint_slices, |slice| {
-            slice.metadata.namespace.as_ref() == namespace
-                && service_of(slice).is_some_and(|service| all.contains(service))
+            let service = slice.key.service.as_deref();
+            service.is_some_and(|service| all.contains(service)) && slice.is_in(namespace)
         });
-        (services, endpoint_slices)
+        (opened(&services), opened(&endpoint_slices))
     }
 
     /// The objects that a ReplicaSet concerns: its owner, or those that may adopt it.
@@ -110,36 +109,48 @@ impl Caches {
         let is_claimant = |object: &Guarded| {
             let metadata = object.meta();
             let readable = object.0.as_ref().ok();
+            let selector = readable.map(|object| &object.bare().spec.selector);
             metadata.namespace.as_ref() == namespace
-                && readable.is_some_and(|object| matches(&object.spec.selector, set.labels()))
+                && selector.is_some_and(|selector| matches(selector, set.labels()))
         };
         self.objects_that(is_claimant)
     }
 
     /// The object that owns a ReplicaSet.
     pub(super) fn owner_of_set(set: &ReplicaSet) -> Option<ObjectRef<Guarded>> {
-        let owner = controller(&set.metadata).filter(|owner| is_object(owner))?;
-        Some(ObjectRef::new(&owner.name).within(set.metadata.namespace.as_deref()?))
+        let owner = Owner::of(&set.metadata);
+        object(owner.as_ref(), set.metadata.namespace.as_deref())
     }
 
     /// The object whose ReplicaSet owns a pod.
     pub(super) fn owner_of_pod(&self, pod: &Pod) -> Option<ObjectRef<Guarded>> {
         let owner = controller(&pod.metadata)?;
-        let set = ObjectRef::new(&owner.name).within(pod.metadata.namespace.as_deref()?);
-        let set = self.replica_sets.get(&set)?;
-        let is_same = set.metadata.uid.as_ref() == Some(&owner.uid);
-        is_same.then(|| Self::owner_of_set(&set))?
+        self.owner_through(&owner.name, &owner.uid, pod.metadata.namespace.as_deref())
+    }
+
+    /// The object that owns this ReplicaSet, which has this UID or is another one.
+    fn owner_through(
+        &self,
+        set: &str,
+        uid: &str,
+        namespace: Option<&str>,
+    ) -> Option<ObjectRef<Guarded>> {
+        let set = self
+            .replica_sets
+            .get(&ObjectRef::new(set).within(namespace?))?;
+        let is_same = *set.key.uid == *uid;
+        is_same.then(|| object(set.key.owner.as_ref(), namespace))?
     }
 
     /// UIDs of ReplicaSets that were adopted, and whether the pods of any lack the label of all pods of
     /// Deployments and of ours.
     pub(super) fn adopted(&self) -> (BTreeSet<String>, bool) {
         let adopted = self.replica_sets.state_filter(|set| {
-            set.annotations().contains_key(ADOPTED) && Self::owner_of_set(set).is_some()
+            let owner = set.key.owner.as_ref();
+            set.key.is_adopted && owner.is_some_and(|owner| owner.is_object)
         });
-        let is_labelled = |set: &Arc<ReplicaSet>| set.labels().contains_key(POD_TEMPLATE_HASH);
-        let are_labelled = adopted.iter().all(is_labelled);
-        let uids = adopted.iter().filter_map(|set| set.uid()).collect();
+        let are_labelled = adopted.iter().all(|set| set.key.is_labelled);
+        let uids = adopted.iter().map(|set| set.key.uid.to_string()).collect();
         (uids, !are_labelled)
     }
 
@@ -148,8 +159,8 @@ impl Caches {
         &self,
         record: &PartialObjectMeta<ControllerRevision>,
     ) -> Option<ObjectRef<Guarded>> {
-        let set = ObjectRef::new(&record.name_any()).within(record.metadata.namespace.as_deref()?);
-        Self::owner_of_set(self.replica_sets.get(&set)?.as_ref())
+        let set = self.replica_sets.get(&place(&record.metadata))?;
+        object(set.key.owner.as_ref(), set.namespace.as_deref())
     }
 
     /// Every object of a Service's namespace: which of them it selects is for `observe` to say.
@@ -177,7 +188,9 @@ impl Caches {
             .filter_map(|target| {
                 let pod =
                     ObjectRef::new(target.name.as_deref()?).within(target.namespace.as_deref()?);
-                self.owner_of_pod(self.pods.get(&pod)?.as_ref())
+                let pod = self.pods.get(&pod)?;
+                let owner = pod.key.owner.as_ref()?;
+                self.owner_through(&owner.name, &owner.uid, pod.namespace.as_deref())
             })
             .collect();
         owners.sort_by(|a, b| a.name.cmp(&b.name));
@@ -199,12 +212,23 @@ impl Caches {
     }
 }
 
+/// The object, if that is what the owner is.
+fn object(owner: Option<&Owner>, namespace: Option<&str>) -> Option<ObjectRef<Guarded>> {
+    let owner = owner.filter(|owner| owner.is_object)?;
+    Some(ObjectRef::new(&owner.name).within(namespace?))
+}
+
 /// By name, so that what is the same is seen the same: a store has an order of its own in each process.
-fn sorted<K>(store: &Store<K>, is_wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + Clone,
-{
+fn sorted<K: Packed>(
+    store: &Store<Kept<K>>,
+    is_wanted: impl Fn(&Kept<K>) -> bool,
+) -> Vec<Arc<Kept<K>>> {
     let mut found = store.state_filter(is_wanted);
-    found.sort_unstable_by(|a, b| a.meta().name.cmp(&b.meta().name));
+    found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     found
+}
+
+fn opened<K: Packed>(kept: &[Arc<Kept<K>>]) -> Vec<Arc<K>> {
+    let opened = kept.iter().filter_map(|one| one.open());
+    opened.map(Arc::new).collect()
 }

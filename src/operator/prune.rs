@@ -5,10 +5,10 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, Service, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::Resource;
+use kube::core::PartialObjectMeta;
 
-use super::caches::Caches;
-use crate::api::v1alpha1::GracefulDeployment;
+use super::caches::{Caches, Guarded};
 use crate::api::{
     AGENT, CANCELLED, CONFIG, DELETION_COST, DRAIN, DRAINING, GROUP, INJECTED, LAST_APPLIED,
     RELEASE, USER_DELETION_COST,
@@ -18,9 +18,9 @@ use crate::observe::tells_of_agent;
 /// Says whether the object is kept, and drops what is not read.
 pub(super) type Prune<K> = fn(&mut K, &Caches) -> bool;
 
-pub(super) fn object(object: &mut DeserializeGuard<GracefulDeployment>, _: &Caches) -> bool {
+pub(super) fn object(object: &mut Guarded, _: &Caches) -> bool {
     let metadata = match &mut object.0 {
-        Ok(object) => &mut object.metadata,
+        Ok(object) => object.meta_mut(),
         Err(invalid) => &mut invalid.metadata,
     };
     metadata.managed_fields = None;

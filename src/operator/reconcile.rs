@@ -77,11 +77,13 @@ pub(super) async fn reconcile(
 
 async fn reconcile_guarded(object: &Guarded, context: &Context) -> Result<Requeue, Error> {
     let key = ObjectRef::from_obj(object);
-    let readable = match &object.0 {
+    let read = match &object.0 {
+        Ok(folded) => folded.unfold().map_err(|error| error.to_string()),
+        Err(invalid) => Err(invalid.error.clone()),
+    };
+    let readable = match &read {
         Ok(readable) => readable,
-        Err(invalid) => {
-            return reconcile_unreadable(object, &invalid.error, &key, context).await;
-        }
+        Err(error) => return reconcile_unreadable(object, error, &key, context).await,
     };
     if let Some(rest) = context.memory.of(&key, |notes| notes.rests(Instant::now())) {
         return Ok(Requeue::requeue(rest));

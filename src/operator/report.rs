@@ -98,7 +98,7 @@ pub(super) async fn report(
     publish(&actor.calls, &object.object_ref(&()), &events).await;
     let written = changed(Kind::Object, &answer);
     let standing = match &answer.0 {
-        Ok(object) => Standing::of(object),
+        Ok(object) => Standing::of(object.bare()),
         Err(_) => Standing {
             status,
             version: answer.resource_version(),

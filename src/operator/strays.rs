@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::act::{Calls, cancel_drain, patch_params};
-use super::caches::Caches;
+use super::caches::{Caches, Kept, place};
 use super::error::{Failure, in_words};
 use super::prune::{controller, is_marked, is_object};
 use super::reconcile::Context;
@@ -33,10 +33,10 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where pods go that may be nobody's.
 #[derive(Clone, Debug)]
-pub(super) struct Strays(UnboundedSender<ObjectRef<Pod>>);
+pub(super) struct Strays(UnboundedSender<ObjectRef<Kept<Pod>>>);
 
 /// The pods that may be nobody's.
-pub(super) type Found = UnboundedReceiver<ObjectRef<Pod>>;
+pub(super) type Found = UnboundedReceiver<ObjectRef<Kept<Pod>>>;
 
 pub(super) fn channel() -> (Strays, Found) {
     let (sender, receiver) = mpsc::unbounded();
@@ -48,13 +48,14 @@ impl Strays {
     pub(super) fn consider(&self, pod: &Pod, caches: &Caches) {
         if may_be_stray(pod, caches) {
             // The receiver is gone only on shutdown.
-            let _ = self.0.unbounded_send(ObjectRef::from_obj(pod));
+            let _ = self.0.unbounded_send(place(&pod.metadata));
         }
     }
 
     /// Looks at every pod.
     pub(super) fn search(&self, caches: &Caches) {
-        for pod in caches.pods.state_filter(|pod| is_marked(&pod.metadata)) {
+        let marked = caches.pods.state_filter(|pod| pod.key.is_marked);
+        for pod in marked.iter().filter_map(|pod| pod.open()) {
             self.consider(&pod, caches);
         }
     }
@@ -87,6 +88,7 @@ pub(super) async fn clean(context: &Context, mut found: Found) -> Infallible {
         }
         for (key, pod) in std::mem::take(&mut left) {
             let seen = context.caches.pods.get(&pod);
+            let seen = seen.and_then(|seen| seen.open());
             let Some(seen) = seen.filter(|pod| may_be_stray(pod, &context.caches)) else {
                 continue;
             };
@@ -108,7 +110,7 @@ pub(super) async fn clean(context: &Context, mut found: Found) -> Infallible {
 }
 
 /// In an order that is the same in every process.
-fn keyed(pod: ObjectRef<Pod>) -> ((Option<String>, String), ObjectRef<Pod>) {
+fn keyed(pod: ObjectRef<Kept<Pod>>) -> ((Option<String>, String), ObjectRef<Kept<Pod>>) {
     ((pod.namespace.clone(), pod.name.clone()), pod)
 }
 

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
 use super::adoption::Adoption;
-use super::caches::{Caches, Guarded};
+use super::caches::{Caches, Guarded, Keep, kept, place};
 use super::endings::Endings;
 use super::preflight;
 use super::prune::{self, Prune};
@@ -245,18 +245,12 @@ struct Follow {
 }
 
 impl Follow {
-    fn spawn<K>(&self, kind: Kind<K>, stream: Watch<K>, writer: Writer<K>)
-    where
-        K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
-    {
+    fn spawn<K: Keep>(&self, kind: Kind<K>, stream: Watch<K>, writer: Writer<K::Kept>) {
         self.sync.wait(kind.name, "not listed yet".into());
         tokio::spawn(self.clone().run(kind, stream, writer));
     }
 
-    async fn run<K>(self, kind: Kind<K>, stream: Watch<K>, mut writer: Writer<K>)
-    where
-        K: Resource<DynamicType = ()> + Clone + Debug + Send + std::marker::Sync + 'static,
-    {
+    async fn run<K: Keep>(self, kind: Kind<K>, stream: Watch<K>, mut writer: Writer<K::Kept>) {
         if kind.name == PODS.name {
             self.adoption.begun().await;
         }
@@ -275,12 +269,13 @@ impl Follow {
             };
             let before = match &event {
                 Event::Apply(new) | Event::InitApply(new) | Event::Delete(new) => {
-                    store.get(&ObjectRef::from_obj(new))
+                    let before = store.get(&place(new.meta()));
+                    before.and_then(|before| K::open(&before))
                 }
                 _ => None,
             };
-            let concerned = self.concerned(&kind, before.as_deref(), &event);
-            writer.apply_watcher_event(&event);
+            let concerned = self.concerned(&kind, before.as_ref(), &event);
+            writer.apply_watcher_event(&kept(&event));
             if matches!(event, Event::InitDone) {
                 self.sync.done(kind.name);
                 // What vanished while nobody watched is named by no event.
@@ -291,7 +286,7 @@ impl Follow {
             for object in concerned {
                 self.tell(object);
             }
-            (kind.then)(&self, &event, before.as_deref());
+            (kind.then)(&self, &event, before.as_ref());
         }
     }
 

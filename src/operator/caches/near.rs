@@ -1,18 +1,18 @@
 //! Which Services and EndpointSlices of a namespace concern a set of pods. A superset of what `observe` makes
 //! something of, found without copying a name: of a thousand Services one or two are an object's own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use crate::observe::SERVICE_NAME;
+use super::keys::{Selector, Target};
 
 /// What tells some pods from all others.
 pub(super) struct Pods<'a> {
-    all: &'a [Arc<Pod>],
+    /// Pods of one template have the same labels, but for a mark here and there: each set is there once.
+    labels: BTreeSet<&'a BTreeMap<String, String>>,
     uids: BTreeSet<&'a str>,
     addresses: BTreeSet<&'a str>,
 }
@@ -25,7 +25,7 @@ impl<'a> Pods<'a> {
             more.chain(status.pod_ip.as_deref())
         });
         Self {
-            all,
+            labels: all.iter().map(|pod| pod.labels()).collect(),
             uids: all
                 .iter()
                 .filter_map(|pod| pod.metadata.uid.as_deref())
@@ -34,42 +34,33 @@ impl<'a> Pods<'a> {
         }
     }
 
-    /// The Service's selector matches one of them.
-    pub(super) fn are_selected_by(&self, service: &Service) -> bool {
-        let spec = service.spec.as_ref();
-        let selector = spec.and_then(|spec| spec.selector.as_ref());
-        selector.is_some_and(|selector| {
-            self.all.iter().any(|pod| {
-                let has = |(key, value)| pod.labels().get(key) == Some(value);
-                selector.iter().all(has)
-            })
+    /// A Service's selector matches one of them.
+    pub(super) fn are_selected_by(&self, selector: &Selector) -> bool {
+        let Some(selector) = selector else {
+            return false;
+        };
+        self.labels.iter().any(|labels| {
+            let has = |key: &str, value: &str| labels.get(key).is_some_and(|its| its == value);
+            selector.iter().all(|(key, value)| has(key, value))
         })
     }
 
-    /// The EndpointSlice names one of them, by itself or by its address.
-    pub(super) fn are_named_by(&self, slice: &EndpointSlice) -> bool {
-        slice.endpoints.iter().any(|endpoint| self.has(endpoint))
+    /// An EndpointSlice names one of them, by itself or by its address.
+    pub(super) fn are_named_by(&self, targets: &[Target]) -> bool {
+        targets.iter().any(|target| match target {
+            Target::Uid(uid) => self.uids.contains(&**uid),
+            Target::Addresses(all) => all.iter().any(|one| self.addresses.contains(&**one)),
+        })
     }
-
-    fn has(&self, endpoint: &Endpoint) -> bool {
-        let target = endpoint.target_ref.as_ref();
-        if let Some(uid) = target.and_then(|target| target.uid.as_deref()) {
-            return self.uids.contains(uid);
-        }
-        let mut addresses = endpoint.addresses.iter();
-        addresses.any(|address| self.addresses.contains(address.as_str()))
-    }
-}
-
-/// The Service that an EndpointSlice belongs to.
-pub(super) fn service_of(slice: &EndpointSlice) -> Option<&str> {
-    slice.labels().get(SERVICE_NAME).map(String::as_str)
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Service;
+    use k8s_openapi::api::discovery::v1::EndpointSlice;
     use serde_json::{Value, json};
 
+    use super::super::kept::Packed;
     use super::*;
 
     fn pods() -> [Arc<Pod>; 1] {
@@ -81,14 +72,15 @@ mod tests {
     }
 
     fn is_selected(spec: &Value) -> bool {
-        let service = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
-        Pods::of(&pods()).are_selected_by(&service)
+        let service = json!({"metadata": {}, "spec": spec});
+        let service: Service = serde_json::from_value(service).unwrap();
+        Pods::of(&pods()).are_selected_by(&service.key())
     }
 
     fn is_named(endpoint: &Value) -> bool {
         let slice = json!({"metadata": {}, "addressType": "IPv4", "endpoints": [endpoint]});
-        let slice = serde_json::from_value(slice).unwrap();
-        Pods::of(&pods()).are_named_by(&slice)
+        let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
+        Pods::of(&pods()).are_named_by(&slice.key().targets)
     }
 
     #[test]

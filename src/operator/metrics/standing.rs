@@ -80,7 +80,8 @@ impl Collector for Standing {
         objects.sort_by_cached_key(|object| (object.namespace(), object.name_any()));
         let mut family = |name, help, of: fn(&GracefulDeployment) -> Vec<Sample<'_>>| {
             let readable = objects.iter().filter_map(|object| object.0.as_ref().ok());
-            gauges(&mut encoder, (name, help), readable.flat_map(of))
+            let samples = readable.flat_map(|object| of(object.bare()));
+            gauges(&mut encoder, (name, help), samples)
         };
         family(
             "replicas",

@@ -128,7 +128,7 @@ impl World {
 
     /// The agent's container ends; the kubelet starts it again after its back-off.
     pub(super) fn agent_exits(&mut self, uid: &str, code: i64, receipt: Option<Receipt>) {
-        let time = self.time().to_string();
+        let time = self.stamp();
         let mut back = 0;
         self.change(uid, |body| {
             let agent = &mut body.agent;

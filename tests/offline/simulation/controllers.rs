@@ -68,7 +68,7 @@ impl World {
             .filter(|index| self.pods_on(&node_name(*index)) < ROOM)
             .collect();
         let Some(index) = self.lives.pick(&free).copied() else {
-            let time = self.time().to_string();
+            let time = self.stamp();
             let status = json!({"status": {"conditions": [{
                 "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
                 "message": "0/4 nodes are available", "lastTransitionTime": time,
@@ -167,7 +167,7 @@ impl World {
             return;
         };
         let named = body.name.clone();
-        let time = self.time().to_string();
+        let time = self.stamp();
         let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "lastTransitionTime": time});
         let conditions = [
             condition("Ready", "False", "NodeNotReady"),

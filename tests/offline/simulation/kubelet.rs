@@ -184,7 +184,7 @@ impl World {
 
     /// Writes down what is true of the pod by now.
     fn publish(&mut self, uid: &str) {
-        let (now, time) = (self.now, self.time().to_string());
+        let (now, time) = (self.now, self.stamp());
         let Some(body) = self.bodies.get_mut(uid) else {
             return;
         };

@@ -188,6 +188,12 @@ impl World {
             + SignedDuration::from_millis(self.now)
     }
 
+    /// The moment, as objects have it: their times are whole seconds.
+    pub(super) fn stamp(&self) -> String {
+        let second = Timestamp::from_second(self.time().as_second());
+        second.expect("a time").to_string()
+    }
+
     /// So many milliseconds from now.
     pub(super) fn later(&mut self, delay: i64, event: Event) {
         self.at(self.now + delay.max(0), event);

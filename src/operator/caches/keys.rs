@@ -1,0 +1,132 @@
+//! What objects of each kind are found by in a store of thousands: whose they are, and what they name.
+
+use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use kube::ResourceExt;
+use kube::core::{ObjectMeta, PartialObjectMeta};
+
+use super::kept::Packed;
+use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
+use crate::observe::SERVICE_NAME;
+use crate::operator::prune::{controller, is_marked, is_object};
+
+/// Who controls an object.
+#[derive(Clone, Debug)]
+pub(in crate::operator) struct Owner {
+    pub(super) name: Box<str>,
+    pub(super) uid: Box<str>,
+    /// It is a GracefulDeployment.
+    pub(super) is_object: bool,
+}
+
+impl Owner {
+    pub(super) fn of(metadata: &ObjectMeta) -> Option<Self> {
+        let owner = controller(metadata)?;
+        Some(Self {
+            name: owner.name.as_str().into(),
+            uid: owner.uid.as_str().into(),
+            is_object: is_object(owner),
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::operator) struct SetKey {
+    pub(super) uid: Box<str>,
+    pub(super) owner: Option<Owner>,
+    pub(super) is_adopted: bool,
+    /// It has the label of all ReplicaSets of Deployments and of ours.
+    pub(super) is_labelled: bool,
+}
+
+impl Packed for ReplicaSet {
+    type Key = SetKey;
+
+    fn key(&self) -> SetKey {
+        SetKey {
+            uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
+            owner: Owner::of(&self.metadata),
+            is_adopted: self.annotations().contains_key(ADOPTED),
+            is_labelled: self.labels().contains_key(POD_TEMPLATE_HASH),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::operator) struct PodKey {
+    pub(super) owner: Option<Owner>,
+    /// It carries the mark of a drain.
+    pub(in crate::operator) is_marked: bool,
+}
+
+impl Packed for Pod {
+    type Key = PodKey;
+
+    fn key(&self) -> PodKey {
+        PodKey {
+            owner: Owner::of(&self.metadata),
+            is_marked: is_marked(&self.metadata),
+        }
+    }
+}
+
+/// Labels of the pods that a Service selects; none where it does not select.
+pub(in crate::operator) type Selector = Option<Box<[(Box<str>, Box<str>)]>>;
+
+impl Packed for Service {
+    type Key = Selector;
+
+    fn key(&self) -> Selector {
+        let labels = self.spec.as_ref()?.selector.as_ref()?;
+        let labels = labels.iter();
+        let labels = labels.map(|(key, value)| (key.as_str().into(), value.as_str().into()));
+        Some(labels.collect())
+    }
+}
+
+/// Whom an endpoint names.
+#[derive(Clone, Debug)]
+pub(in crate::operator) enum Target {
+    Uid(Box<str>),
+    Addresses(Box<[Box<str>]>),
+}
+
+impl Target {
+    fn of(endpoint: &Endpoint) -> Self {
+        let named = endpoint.target_ref.as_ref();
+        if let Some(uid) = named.and_then(|named| named.uid.as_deref()) {
+            return Self::Uid(uid.into());
+        }
+        let addresses = endpoint.addresses.iter();
+        Self::Addresses(addresses.map(|address| address.as_str().into()).collect())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::operator) struct SliceKey {
+    /// The Service that it belongs to.
+    pub(super) service: Option<Box<str>>,
+    pub(super) targets: Box<[Target]>,
+}
+
+impl Packed for EndpointSlice {
+    type Key = SliceKey;
+
+    fn key(&self) -> SliceKey {
+        SliceKey {
+            service: self
+                .labels()
+                .get(SERVICE_NAME)
+                .map(|name| name.as_str().into()),
+            targets: self.endpoints.iter().map(Target::of).collect(),
+        }
+    }
+}
+
+/// By its name, which is its ReplicaSet's.
+impl Packed for PartialObjectMeta<ControllerRevision> {
+    type Key = ();
+
+    fn key(&self) {}
+}
