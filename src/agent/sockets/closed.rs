@@ -181,12 +181,13 @@ mod tests {
         (client, listener.accept().unwrap().0)
     }
 
-    fn wait_for(closings: &mut Closings, local: SocketAddr) -> Closed {
+    /// By both ends: connections to others may have the same port here.
+    fn wait_for(closings: &mut Closings, ends: (SocketAddr, SocketAddr)) -> Closed {
         let limit = Instant::now() + Duration::from_secs(10);
         let mut found = None;
         while found.is_none() && Instant::now() < limit {
             let read = closings.read(&mut |closed| {
-                if closed.local == local {
+                if (closed.local, closed.peer) == ends {
                     found = Some(closed);
                 }
             });
@@ -211,14 +212,14 @@ mod tests {
         let mut closings = Closings::open().unwrap();
         let ages = [false, true].map(|says_goodbye| {
             let (mut client, server) = spoken();
-            let local = client.local_addr().unwrap();
+            let ends = (client.local_addr().unwrap(), client.peer_addr().unwrap());
             // Silence has no other sign than its length.
             std::thread::sleep(Duration::from_millis(300));
             if says_goodbye {
                 client.write_all(b"X").unwrap();
             }
             drop((client, server));
-            wait_for(&mut closings, local).sent_ago
+            wait_for(&mut closings, ends).sent_ago
         });
         assert!(ages[0] >= 290, "{ages:?}");
         assert!(ages[1] < ages[0], "{ages:?}");
