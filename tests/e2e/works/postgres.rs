@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -13,9 +12,6 @@ use tokio::process::{Child, Command};
 use crate::cluster::World;
 use crate::examples::SOON;
 use crate::redis::{NODE, POSTGRES};
-
-/// It refuses to run as root. On every Linux this is the user that owns nothing.
-const NOBODY: u32 = 65_534;
 
 /// What it writes when the kernel ended a connection on which no goodbye had been said.
 const NO_GOODBYE: [&str; 3] = [
@@ -36,7 +32,6 @@ pub(super) struct Postgres {
 impl Postgres {
     pub(super) async fn start(world: &World) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("given away");
         let data = folder.path().join("data");
         let made = program("initdb")
             .args(["--auth", "trust", "--no-sync", "--username", "app"])
@@ -124,17 +119,14 @@ pub(super) struct Ended {
     pub(super) without_goodbye: BTreeSet<String>,
 }
 
-/// A program of its package, which is unpacked in a folder that its user may not enter: so that user may read
-/// everything.
+/// A program of its package. It refuses to run as root, and no other user may enter the folder where it is unpacked: so
+/// it has root's files under another name.
 fn program(name: &str) -> Command {
     let folder = std::env::var_os("POSTGRES").expect("POSTGRES: run `cargo xtask test works`");
     let folder = PathBuf::from(folder);
-    let nobody = NOBODY.to_string();
-    let mut command = Command::new("setpriv");
+    let mut command = Command::new("unshare");
     command
-        .args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"])
-        .args(["--inh-caps", "+dac_read_search"])
-        .args(["--ambient-caps", "+dac_read_search", "--"])
+        .args(["--user", "--map-user=65534", "--map-group=65534", "--"])
         .arg(folder.join(name))
         .env("LD_LIBRARY_PATH", libraries(&folder))
         .stdin(Stdio::null());
