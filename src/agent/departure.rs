@@ -20,7 +20,7 @@ use super::clock::Clock;
 use super::confirm::{Confirmations, Own};
 use super::drain::{Settings, Way};
 use super::memory::{Memory, Serving};
-use super::sockets::closed::{Closed, Closings, remains};
+use super::sockets::closed::{Closed, Closings, End, remains};
 use super::sockets::local;
 use super::words::Word;
 use crate::api::farewell::{Exit, Farewell};
@@ -39,8 +39,17 @@ const SILENCE: u32 = 500;
 /// notices the end of a container within milliseconds, on a busy node within a second.
 const RECENT: u32 = 1500;
 
-/// An application that its grace period has run out for is killed when the agent is told to end.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// An application that has come to the end of its grace period is killed up to a second after the agent is told
+/// to end: the kubelet takes a hook's time off it in whole seconds, rounded down. The agent has two seconds;
+/// shorter, and pools of such an application are not seen to be left open, longer, and nothing is said at all.
+const PATIENCE: Duration = Duration::from_millis(1600);
+
+/// The same where the application cannot have been killed: what is open still is another sidecar's, which ends
+/// after the agent.
+const BRIEF: Duration = Duration::from_millis(300);
+
+/// The kubelet kills no container sooner than two seconds after its SIGTERM, of which the agent sees one at least.
+const SOONEST_KILL: u64 = 1000;
 
 /// Between two looks at whether it is gone.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -165,11 +174,13 @@ pub async fn exit(watched: Option<Departure>, serving: &Serving, clock: &Clock) 
         return exit;
     };
     let sides = Sides::of_pod(port);
-    let mut left = sides.look();
-    let limit = tokio::time::Instant::now() + PATIENCE;
-    while left.as_ref().is_ok_and(|left| left.is_alive) && tokio::time::Instant::now() < limit {
+    let mut left = sides.look(RECENT);
+    let patience = patience(exit.shutdown);
+    let told = tokio::time::Instant::now();
+    while left.as_ref().is_ok_and(|left| left.is_alive) && told.elapsed() < patience {
         sleep(PAUSE).await;
-        left = sides.look();
+        let since = u32::try_from(told.elapsed().as_millis()).unwrap_or(u32::MAX);
+        left = sides.look(RECENT.saturating_add(since));
     }
     let Ok(left) = left.inspect_err(|error| eprintln!("look at what is left: {error}")) else {
         return exit;
@@ -181,6 +192,14 @@ pub async fn exit(watched: Option<Departure>, serving: &Serving, clock: &Clock) 
     }
     left.tell(&silent, &mut exit);
     exit
+}
+
+/// How long to wait for the end of connections, so many milliseconds after SIGTERM, where that is known.
+fn patience(shutdown: Option<u64>) -> Duration {
+    match shutdown {
+        Some(shutdown) if shutdown < SOONEST_KILL => BRIEF,
+        _ => PATIENCE,
+    }
 }
 
 /// The termination message: how the application ended, and the receipt of a drain that was under way.
@@ -205,7 +224,7 @@ struct Sides {
 /// What the application has left behind.
 #[derive(Debug, Default)]
 struct Left {
-    /// It has connections still.
+    /// It has connections still, or the end of one to others is under way.
     is_alive: bool,
     /// Connections to others that ended with it: both ends.
     ended: BTreeSet<(SocketAddr, SocketAddr)>,
@@ -234,16 +253,18 @@ impl Sides {
         peer.ip().is_loopback() || self.own.contains(&peer.ip())
     }
 
-    fn look(&self) -> io::Result<Left> {
+    /// What was closed longer ago than that did not end with the application.
+    fn look(&self, recent: u32) -> io::Result<Left> {
         let mut left = Left::default();
-        let looked = remains(&mut |remain| match remain.closed_ago {
-            None => {
+        let looked = remains(&mut |remain| match remain.end {
+            End::Open => {
                 left.is_alive |= remain.local.port() != self.agent && !self.is_own(remain.peer);
             }
-            Some(ago) if ago <= RECENT && self.is_outgoing(remain.local, remain.peer) => {
+            End::Closing => left.is_alive |= self.is_outgoing(remain.local, remain.peer),
+            End::Closed(ago) if ago <= recent && self.is_outgoing(remain.local, remain.peer) => {
                 left.ended.insert((remain.local, remain.peer));
             }
-            Some(_) => {}
+            End::Closed(_) => {}
         });
         looked.map_err(io::Error::other)?;
         Ok(left)
@@ -286,6 +307,17 @@ mod tests {
         assert!(!is_outgoing("10.0.0.7:40000", "127.0.0.1:5432"));
         assert!(!is_outgoing("10.0.0.7:40000", "10.0.0.7:5432"));
         assert!(!is_outgoing("10.0.0.7:40000", "10.0.0.9:41000"));
+    }
+
+    #[test]
+    fn an_application_that_may_be_killed_yet_is_waited_for_within_the_agents_own_two_seconds() {
+        assert_eq!(patience(Some(SOONEST_KILL - 1)), BRIEF);
+        // A hook of 1.9 s counts as one second.
+        for shutdown in [None, Some(SOONEST_KILL), Some(60_000)] {
+            let patience = patience(shutdown);
+            assert!(patience > Duration::from_millis(1300), "{patience:?}");
+            assert!(patience < Duration::from_millis(1800), "{patience:?}");
+        }
     }
 
     #[test]

@@ -142,7 +142,7 @@ pub async fn serve(port: Option<u16>, place: Place) -> Result<(), ServeError> {
         tokio::select! {
             () = sleep(agent.pause()) => {}
             () = woken.notified() => {}
-            word = words::hear(ear.as_ref()) => agent.heed(word),
+            heard = words::hear(ear.as_ref()) => heard.heed(|word| agent.heed(word)),
             _ = terminate.recv() => {
                 agent.leave().await;
                 return Ok(());

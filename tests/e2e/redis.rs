@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
 use crate::app::App;
@@ -11,7 +12,7 @@ use crate::cluster::World;
 use crate::examples::{SOON, image};
 
 /// The node's address, which its pods reach.
-const NODE: &str = "10.10.0.1";
+pub(crate) const NODE: &str = "10.10.0.1";
 
 /// The port by which PostgreSQL is known: connections to it are told by their goodbye.
 pub(crate) const POSTGRES: u16 = 5432;
@@ -50,6 +51,21 @@ impl Redis {
             address,
             _server: server,
         }
+    }
+
+    /// The answer to a command, a number.
+    pub(crate) async fn number(&self, command: &str) -> u64 {
+        let connection = TcpStream::connect(&self.address).await;
+        let mut connection = connection.expect("a connection");
+        let line = format!("{command}\r\n");
+        let sent = connection.write_all(line.as_bytes()).await;
+        sent.expect("sent");
+        let mut answer = String::new();
+        let mut reader = BufReader::new(connection);
+        reader.read_line(&mut answer).await.expect("an answer");
+        let number = answer.strip_prefix(':').map(str::trim);
+        let number = number.and_then(|digits| digits.parse().ok());
+        number.unwrap_or_else(|| panic!("{command}: {answer}"))
     }
 
     /// An app of the worker example that takes its jobs from here.

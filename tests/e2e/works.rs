@@ -1,6 +1,10 @@
-//! Kinds of work that take longer than CI has: something outside that must stop sending first, work that never ends,
-//! and many clients that come back. `cargo xtask test works` runs them, one at a time.
+//! Kinds of work that take longer than CI has: something outside that must stop sending first, work that never ends, a job
+//! of minutes, many clients that come back, and pools of a real PostgreSQL. `cargo xtask test works` runs them, one at a
+//! time.
 
+mod job;
 mod kept;
 mod outside;
 mod pacing;
+mod pool;
+mod postgres;

@@ -1,14 +1,14 @@
 //! The programs that a cluster and the e2e tests take from the machine rather than building them, and the
 //! Debian packages that hold them. Installs what is missing where it may, says what is missing where not.
 
-use std::fs;
-use std::path::PathBuf;
+mod unpack;
+
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::folders;
 use crate::process::{self, Progress};
+pub(crate) use unpack::{postgres, prometheus};
 
 /// Program and package. Each talks to the kernel, so the distribution's own build is the one to trust.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -24,49 +24,6 @@ const PROGRAMS: &[(&str, &str)] = &[
 
 /// What the e2e tests' own workloads work with.
 const SERVERS: &[(&str, &str)] = &[("redis-server", "redis-server")];
-
-/// What judges alerts and dashboards. Unpacked and not installed: an installed Prometheus is a service that
-/// starts by itself, and building it takes minutes.
-const PROMETHEUS: (&str, [&str; 2]) = ("prometheus", ["prometheus", "promtool"]);
-
-/// The programs of a package that is unpacked into the user's cache, once.
-pub(crate) fn unpacked(progress: Progress) -> Result<Vec<(&'static str, PathBuf)>> {
-    let (package, programs) = PROMETHEUS;
-    let folder = folders::tools()?.join(format!("debian-{package}"));
-    let found = programs.map(|program| (program, folder.join("usr/bin").join(program)));
-    if found.iter().all(|(_, path)| path.exists()) {
-        return Ok(found.into());
-    }
-    // What is on the machine does as well, where it is not Debian's kind.
-    if process::find("apt-get").is_none() {
-        let found = programs.map(|program| process::find(program).map(|path| (program, path)));
-        let found: Option<Vec<_>> = found.into_iter().collect();
-        return found.with_context(|| format!("install {package}: {programs:?} are not in PATH"));
-    }
-    progress.say(format!("unpacking the Debian package {package}"));
-    let scratch = folders::tools()?.join(format!("debian-{package}-{}", std::process::id()));
-    fs::create_dir_all(&scratch).with_context(|| format!("make {}", scratch.display()))?;
-    let download = || {
-        let mut download = Command::new("apt-get");
-        process::output(download.args(["download", package]).current_dir(&scratch))
-    };
-    if download().is_err() {
-        process::output(Command::new("apt-get").arg("update")).context("update package lists")?;
-        download().with_context(|| format!("download the package {package}"))?;
-    }
-    let unpack = "dpkg-deb --extract ./*.deb . && rm ./*.deb";
-    process::output(
-        Command::new("sh")
-            .args(["-c", unpack])
-            .current_dir(&scratch),
-    )
-    .with_context(|| format!("unpack the package {package}"))?;
-    // Another run may have been faster; its programs are the same.
-    if fs::rename(&scratch, &folder).is_err() {
-        fs::remove_dir_all(&scratch).with_context(|| format!("remove {}", scratch.display()))?;
-    }
-    Ok(found.into())
-}
 
 /// Makes sure that every program of a cluster is there.
 pub(crate) fn install(progress: Progress) -> Result<()> {

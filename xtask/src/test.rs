@@ -161,6 +161,9 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     conclude(&outcomes)
 }
 
+/// Where the tests find the programs of PostgreSQL.
+const POSTGRES: &str = "POSTGRES";
+
 /// Runs one of the stages that are tests on a cluster.
 async fn on_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Outcome {
     let again = format!("cargo xtask test {}", stage.name());
@@ -173,8 +176,19 @@ async fn on_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Outcom
             }
             _ => None,
         };
+        let postgres = match stage {
+            Stage::Works => {
+                let find = || debian::postgres(Progress::start());
+                Some(tokio::task::spawn_blocking(find).await??)
+            }
+            _ => None,
+        };
+        let postgres = postgres.map(|folder| folder.display().to_string());
         let binary = set_up(rig, stage).await?;
         let mut tests = tests(stage, args, &binary);
+        if let Some(folder) = &postgres {
+            tests.env.push((POSTGRES, folder));
+        }
         if let Some(program) = &state_metrics {
             tests.env.push((STATE_METRICS.1, program));
         }

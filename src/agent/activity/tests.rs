@@ -11,8 +11,7 @@ use super::*;
 fn keep_alive_between_requests_is_idle() {
     let mut wire = Wire::new();
     wire.receive(200).pass(20).send(500).pass(10_000);
-    assert_eq!(wire.watch(1000), Class::Idle);
-    assert_eq!(wire.disturbed, None);
+    assert_eq!((wire.watch(1000), wire.disturbed), (Class::Idle, None));
 }
 
 #[test]

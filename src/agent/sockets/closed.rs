@@ -15,9 +15,9 @@ use super::{BUFFER, SocketsError, canonical, dump};
 const GROUPS: [u32; 2] = [1, 3];
 
 /// States of connections that this side closed first, and waits for the network to forget: `FIN_WAIT2` (5)
-/// and `TIME_WAIT` (6). And those in which an application still has one: `ESTABLISHED` (1) and
-/// `CLOSE_WAIT` (8).
-const STATES: u32 = 1 << 1 | 1 << 5 | 1 << 6 | 1 << 8;
+/// and `TIME_WAIT` (6), before which they are in `FIN_WAIT1` (4) or `CLOSING` (11), until the other side has
+/// acknowledged it. And those in which an application still has one: `ESTABLISHED` (1) and `CLOSE_WAIT` (8).
+const STATES: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 11;
 
 /// The timer of a connection that no process has any more.
 const TIME_WAIT_TIMER: u8 = 3;
@@ -46,8 +46,19 @@ pub struct Remain {
     pub local: SocketAddr,
     /// The other end.
     pub peer: SocketAddr,
-    /// Milliseconds since it was closed from this side first; `None` for one that an application has.
-    pub closed_ago: Option<u32>,
+    /// Whether it is over.
+    pub end: End,
+}
+
+/// How far a connection is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// An application has it.
+    Open,
+    /// It was closed from this side first, which the other side does not know yet.
+    Closing,
+    /// It was closed from this side first, so many milliseconds ago.
+    Closed(u32),
 }
 
 /// The kernel's announcements, from when it was opened.
@@ -97,7 +108,8 @@ impl Closings {
     }
 }
 
-/// Shows every connection that an application has or that this side closed first.
+/// Shows every connection that an application has or that this side closed first. One is shown in each of the
+/// steps to its end, so that none is missed between two of them.
 ///
 /// # Errors
 /// When `sock_diag` does not work.
@@ -144,22 +156,20 @@ fn remain(body: &[u8], patience: u32) -> Option<Remain> {
     let (state, local, peer) = ends(body)?;
     let [_, _, timer, _] = diag::field::<4>(body, 0)?;
     let expires = diag::u32_at(body, 52);
-    let closed_ago = match (state, timer) {
-        (6, _) => Some(TIME_WAIT.saturating_sub(expires)),
-        (5, TIME_WAIT_TIMER) => Some(patience.saturating_sub(expires)),
+    let end = match (state, timer) {
+        (6, _) => End::Closed(TIME_WAIT.saturating_sub(expires)),
+        (5, TIME_WAIT_TIMER) => End::Closed(patience.saturating_sub(expires)),
+        (4 | 11, _) => End::Closing,
         // Half closed by an application that still reads, or open.
-        _ => None,
+        _ => End::Open,
     };
-    Some(Remain {
-        local,
-        peer,
-        closed_ago,
-    })
+    Some(Remain { local, peer, end })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::time::{Duration, Instant};
@@ -171,12 +181,13 @@ mod tests {
         (client, listener.accept().unwrap().0)
     }
 
-    fn wait_for(closings: &mut Closings, local: SocketAddr) -> Closed {
+    /// By both ends: connections to others may have the same port here.
+    fn wait_for(closings: &mut Closings, ends: (SocketAddr, SocketAddr)) -> Closed {
         let limit = Instant::now() + Duration::from_secs(10);
         let mut found = None;
         while found.is_none() && Instant::now() < limit {
             let read = closings.read(&mut |closed| {
-                if closed.local == local {
+                if (closed.local, closed.peer) == ends {
                     found = Some(closed);
                 }
             });
@@ -201,14 +212,14 @@ mod tests {
         let mut closings = Closings::open().unwrap();
         let ages = [false, true].map(|says_goodbye| {
             let (mut client, server) = spoken();
-            let local = client.local_addr().unwrap();
+            let ends = (client.local_addr().unwrap(), client.peer_addr().unwrap());
             // Silence has no other sign than its length.
             std::thread::sleep(Duration::from_millis(300));
             if says_goodbye {
                 client.write_all(b"X").unwrap();
             }
             drop((client, server));
-            wait_for(&mut closings, local).sent_ago
+            wait_for(&mut closings, ends).sent_ago
         });
         assert!(ages[0] >= 290, "{ages:?}");
         assert!(ages[1] < ages[0], "{ages:?}");
@@ -220,14 +231,15 @@ mod tests {
         let ends = [&client, &server].map(|end| end.local_addr().unwrap());
         drop(client);
         drop(server);
-        let mut found = Vec::new();
+        // A dump in several parts may show one twice.
+        let mut found = BTreeSet::new();
         remains(&mut |remain| {
             if ends.contains(&remain.local) {
-                found.push((remain.local, remain.closed_ago.is_some()));
+                found.insert((remain.local, matches!(remain.end, End::Closed(_))));
             }
         })
         .unwrap();
-        assert_eq!(found, [(ends[0], true)]);
+        assert_eq!(found, BTreeSet::from([(ends[0], true)]));
     }
 
     #[test]
@@ -237,11 +249,30 @@ mod tests {
         let mut found = None;
         remains(&mut |remain| {
             if remain.local == local {
-                found = Some(remain.closed_ago);
+                found = Some(remain.end);
             }
         })
         .unwrap();
-        assert_eq!(found, Some(None));
+        assert_eq!(found, Some(End::Open));
+    }
+
+    #[test]
+    fn a_connection_whose_end_is_under_way_is_neither_open_nor_closed() {
+        let (client, _server) = spoken();
+        let local = client.local_addr().unwrap();
+        // Nobody reads at the other end: what fills its window stands before the end of the stream.
+        client.set_nonblocking(true).unwrap();
+        let words = vec![0; 1 << 20];
+        while (&client).write(&words).is_ok() {}
+        drop(client);
+        let mut found = None;
+        remains(&mut |remain| {
+            if remain.local == local {
+                found = Some(remain.end);
+            }
+        })
+        .unwrap();
+        assert_eq!(found, Some(End::Closing));
     }
 
     proptest::proptest! {

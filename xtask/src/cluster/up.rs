@@ -34,7 +34,7 @@ pub(super) fn up(cluster: &Local, nodes: u8, progress: Progress) -> Result<()> {
     }
     debian::install(progress)?;
     let mut programs = tools::all(progress)?;
-    programs.extend(debian::unpacked(progress)?);
+    programs.extend(debian::prometheus(progress)?);
     down::clean(cluster).context("clean up after an earlier cluster")?;
     prepare(cluster, nodes, &programs).context("prepare the cluster's folder")?;
     progress.say(format!("starting the cluster {}", cluster.name));

@@ -1,0 +1,285 @@
+//! Pools of connections to a real PostgreSQL. The example closes its own in order, requests first; beside it, under the
+//! same load, rolls the same program which leaves its pool to the kernel: so the record would show it, and the
+//! server's own log says the same of both. A third is killed with queries under way.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::{Api, ListParams};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use graceful::api::v1alpha1::{GracefulDeployment, RolloutRecord};
+
+use super::postgres::Postgres;
+use crate::app::App;
+use crate::cluster::{Verdict, World, names, test, test_under_load};
+use crate::examples::{SOON, WARM_UP, image};
+use crate::figure::{assert_at_most, count, show};
+use crate::load::{Clients, Load};
+use crate::rollout::ROLLOUT;
+use crate::timeline::Timeline;
+
+/// Pods of each arm.
+const REPLICAS: u32 = 3;
+
+/// One rollout after another.
+const ROLLOUTS: u32 = 2;
+
+/// Of each pod. At least so many that the one which the readiness probe uses each second is not the only one: its last
+/// word may be half a second old. And more than the requests that a pod has at a time: one that waits for a connection
+/// waits for another's query.
+const CONNECTIONS: (u32, u32) = (3, 12);
+
+/// Short requests on new and on kept connections, and long ones.
+const CLIENTS: Clients = Clients {
+    new_per_second: 20,
+    keep_alive: 4,
+    pause_millis: 200,
+    slow: 3,
+    streams: 0,
+};
+
+fn app(world: &World, name: &str) -> App {
+    App::graceful(name)
+        .notify()
+        .container("/image", image("go-postgres"))
+        .env("DATABASE_URL", &Postgres::url(world, name, CONNECTIONS))
+}
+
+fn addresses(pods: &[Pod]) -> BTreeSet<String> {
+    let status = |pod: &Pod| pod.status.clone().unwrap_or_default();
+    pods.iter().filter_map(|pod| status(pod).pod_ip).collect()
+}
+
+async fn record(world: &World, name: &str, ended: u32) -> RolloutRecord {
+    let ended = i32::try_from(ended).expect("a count");
+    world
+        .until("the ends are on record", SOON, async || {
+            let status = world.graceful(name).await.status.unwrap_or_default();
+            let record = status.last_rollout;
+            let found = record.clone().filter(|record| record.ended == ended);
+            found.ok_or(format!("{record:?}"))
+        })
+        .await
+}
+
+/// Pods of which an Event says that they left a pool open.
+async fn told(world: &World, name: &str, pods: &BTreeSet<String>) -> BTreeSet<String> {
+    let events = world.events(name).await;
+    let mut told = BTreeSet::new();
+    for event in events
+        .iter()
+        .filter(|event| event.starts_with("PoolLeftOpen"))
+    {
+        let pod = pods.iter().find(|pod| event.contains(pod.as_str()));
+        told.insert(
+            pod.unwrap_or_else(|| panic!("of which pod? {event}"))
+                .clone(),
+        );
+    }
+    told
+}
+
+/// What the operators count of an object: the one that led at that time has the number.
+async fn counted(world: &World, name: &str) -> u64 {
+    let operators: Api<Pod> = Api::namespaced(world.client.clone(), "graceful-system");
+    let operators = operators.list(&ListParams::default()).await.expect("pods");
+    let (namespace, mut sum) = (&world.namespace, 0);
+    for operator in operators.items {
+        let ports = operator.spec.iter().flat_map(|spec| &spec.containers);
+        let mut ports = ports.flat_map(|container| container.ports.iter().flatten());
+        let port = ports.find(|port| port.name.as_deref() == Some("http"));
+        let address = operator.status.and_then(|status| status.pod_ip);
+        let (Some(port), Some(address)) = (port, address) else {
+            continue;
+        };
+        let page = metrics(&format!("{address}:{}", port.container_port)).await;
+        let lines = page.lines().filter(|line| {
+            line.starts_with("graceful_pools_left_open_total{")
+                && line.contains(&format!("namespace=\"{namespace}\""))
+                && line.contains(&format!("name=\"{name}\""))
+        });
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        sum += values.sum::<u64>();
+    }
+    sum
+}
+
+async fn metrics(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("the operator");
+    let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.expect("its metrics");
+    page
+}
+
+/// An arm, and what all its rollouts should leave behind.
+struct Arm {
+    app: App,
+    name: &'static str,
+    /// Each pod leaves its pool to the kernel.
+    leaves_open: bool,
+    gone: BTreeSet<String>,
+    came_from: BTreeSet<String>,
+}
+
+impl Arm {
+    async fn start(world: &World, name: &'static str, leaves_open: bool) -> Self {
+        let mut app = app(world, name).replicas(REPLICAS);
+        if leaves_open {
+            app = app.env("LEAVE_POOL_OPEN", "1");
+        }
+        world.create::<GracefulDeployment>(app.object()).await;
+        world.create::<Service>(app.service()).await;
+        Self {
+            app,
+            name,
+            leaves_open,
+            gone: BTreeSet::new(),
+            came_from: BTreeSet::new(),
+        }
+    }
+
+    /// Rolls once, until the ends of all pods are on record.
+    async fn roll(&mut self, world: &World, version: u32) {
+        let timeline = Timeline::of(world);
+        let before = world.pods(self.name).await;
+        let old = names(&before);
+        self.came_from.extend(addresses(&before));
+        self.gone.extend(old.iter().cloned());
+        let change = self.app.change(version);
+        world.patch::<GracefulDeployment>(self.name, change).await;
+        world.complete(self.name, ROLLOUT).await;
+        timeline.gone(world, self.name, &old, ROLLOUT).await;
+        let record = record(world, self.name, REPLICAS).await;
+        println!("{}, rollout {}: {record:?}", self.name, version - 1);
+        let replicas = i32::try_from(REPLICAS).expect("a count");
+        let is_confirmed = (record.drained, record.forced, record.connections_cut);
+        assert_eq!(is_confirmed, (replicas, 0, 0), "{record:?}");
+        assert_eq!(record.exit_codes.get("0"), Some(&replicas), "{record:?}");
+        let left_open = if self.leaves_open { replicas } else { 0 };
+        assert_eq!(record.pools_left_open, left_open, "{record:?}");
+    }
+
+    /// What Events, metrics and the server say is what the record says.
+    async fn judge(&self, world: &World, server: &Postgres) {
+        let none = BTreeSet::new();
+        let wanted = |all| if self.leaves_open { all } else { &none };
+        world
+            .until("each pod has its Event", SOON, async || {
+                let told = told(world, self.name, &self.gone).await;
+                let is_told = told == *wanted(&self.gone);
+                is_told.then_some(()).ok_or(format!("{told:?}"))
+            })
+            .await;
+        let counted = counted(world, self.name).await;
+        assert_eq!(counted, count_of(wanted(&self.gone)), "{}", self.name);
+        let ended = server.ended(world, self.name);
+        assert_eq!(ended.without_goodbye, *wanted(&self.came_from));
+        assert!(
+            ended.sessions.is_superset(&self.came_from),
+            "{ended:?} of {:?}",
+            self.came_from
+        );
+        show(
+            &format!("go-postgres, {}: pools left open", self.name),
+            count(counted),
+            None,
+            "pools",
+        );
+    }
+}
+
+fn count_of(all: &BTreeSet<String>) -> u64 {
+    all.len().try_into().expect("a count")
+}
+
+#[test]
+fn pool_is_closed_after_the_requests_that_use_it_and_one_that_is_not_is_on_record() {
+    test_under_load("postgres", |world| async move {
+        let server = Postgres::start(&world).await;
+        Load::prepare(&world).await;
+        let mut arms = [
+            Arm::start(&world, "closed", false).await,
+            Arm::start(&world, "open", true).await,
+        ];
+        for arm in &arms {
+            world.complete(arm.name, SOON).await;
+        }
+        let load = Load::start(&world, &[("closed", CLIENTS), ("open", CLIENTS)]).await;
+        sleep(WARM_UP).await;
+        for version in 2..2 + ROLLOUTS {
+            let [closed, open] = &mut arms;
+            tokio::join!(closed.roll(&world, version), open.roll(&world, version));
+        }
+        let found = load.finish().await;
+        for arm in &arms {
+            let found = found.arm(arm.name);
+            let (requests, lost) = (found.requests, &found.lost_by);
+            println!("{}: {requests} requests, lost {lost:?}", arm.name);
+        }
+        if found.is_disturbed() {
+            return Verdict::Disturbed;
+        }
+        for arm in &arms {
+            arm.judge(&world, &server).await;
+        }
+        let lost = found.arm("closed");
+        let figure = "go-postgres: requests lost";
+        if lost.lost > 0 {
+            println!("{:#?}", lost.failures);
+        }
+        assert_at_most(figure, count(lost.lost), 0.0, "requests");
+        Verdict::Held
+    });
+}
+
+/// Killed with a query under way. The kubelet ends the agent up to a second before it kills the app: it counts the
+/// hook's time in whole seconds.
+#[test]
+fn pool_of_an_app_that_is_killed_is_left_open() {
+    test("postgres-killed", |world| async move {
+        let _server = Postgres::start(&world).await;
+        // Its query takes a minute. It has a second or two for the drain, one for its exit, and the five that every
+        // grace period has more.
+        let app = app(&world, "app")
+            .replicas(REPLICAS)
+            .env("SHUTDOWN_SECONDS", "600")
+            .spec("/shutdown/timeoutSeconds", json!(1))
+            .spec("/drain/deletionTimeoutSeconds", json!(1))
+            .spec("/drain/minSeconds", json!(0))
+            .spec("/drain/quietSeconds", json!(1));
+        world.create::<GracefulDeployment>(app.object()).await;
+        world.complete("app", SOON).await;
+        let pods = world.pods("app").await;
+        let mut queries = Vec::new();
+        for address in addresses(&pods) {
+            let connection = TcpStream::connect((address.as_str(), 8080)).await;
+            let mut connection = connection.expect("a connection");
+            let request =
+                "POST /slow?seconds=60 HTTP/1.1\r\nHost: app\r\nContent-Length: 0\r\n\r\n";
+            let sent = connection.write_all(request.as_bytes()).await;
+            sent.expect("sent");
+            queries.push(connection);
+        }
+        // At different moments of the kubelet's seconds.
+        sleep(WARM_UP).await;
+        for name in names(&pods) {
+            world.delete_pod(&name).await;
+        }
+        let record = record(&world, "app", REPLICAS).await;
+        println!("killed: {record:?}");
+        let replicas = i32::try_from(REPLICAS).expect("a count");
+        assert_eq!(record.forced_kills, replicas, "{record:?}");
+        assert_eq!(record.pools_left_open, replicas, "{record:?}");
+        let events = world.events("app").await;
+        let killed = events
+            .iter()
+            .filter(|event| event.starts_with("PodKilled") && event.contains("1 open pool"));
+        assert_eq!(killed.count(), names(&pods).len(), "{events:?}");
+    });
+}
