@@ -90,10 +90,8 @@ impl Found {
                 let namespace = object.namespace().unwrap_or_default();
                 self.names
                     .push(format!("{namespace}/{}", object.name_any()));
-                let status = object
-                    .0
-                    .ok()
-                    .and_then(|object| object.bare().status.clone());
+                let readable = object.0.as_ref().ok();
+                let status = readable.and_then(|object| object.bare().status.as_ref());
                 self.draining += status.map_or(0, |status| i64::from(status.draining_replicas));
             }
             match list.metadata.continue_.filter(|next| !next.is_empty()) {

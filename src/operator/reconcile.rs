@@ -77,18 +77,22 @@ pub(super) async fn reconcile(
 
 async fn reconcile_guarded(object: &Guarded, context: &Context) -> Result<Requeue, Error> {
     let key = ObjectRef::from_obj(object);
-    let read = match &object.0 {
-        Ok(folded) => folded.unfold().map_err(|error| error.to_string()),
-        Err(invalid) => Err(invalid.error.clone()),
-    };
-    let readable = match &read {
-        Ok(readable) => readable,
-        Err(error) => return reconcile_unreadable(object, error, &key, context).await,
+    let folded = match &object.0 {
+        Ok(folded) => folded,
+        Err(invalid) => {
+            return reconcile_unreadable(object, &invalid.error, &key, context).await;
+        }
     };
     if let Some(rest) = context.memory.of(&key, |notes| notes.rests(Instant::now())) {
         return Ok(Requeue::requeue(rest));
     }
-    let mut objects = context.caches.objects_of(readable);
+    let readable = match folded.unfold() {
+        Ok(readable) => readable,
+        Err(error) => {
+            return reconcile_unreadable(object, &error.to_string(), &key, context).await;
+        }
+    };
+    let mut objects = context.caches.objects_of(&readable);
     let recalled = context.recall(&key, &objects);
     match recalled.freshness {
         Freshness::Current => {}

@@ -136,7 +136,7 @@ fn a_refresh_brings_the_objects_annotations() {
     assert_eq!(set["metadata"]["annotations"]["team"], "a");
 }
 
-/// B08: what it was sized for stays as it was where it shrinks.
+/// B08: what it was sized for stays as it was where nothing is said of it.
 #[test]
 fn a_replica_set_says_what_it_is_sized_for() {
     let size = Size {
