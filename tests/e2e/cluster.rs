@@ -15,6 +15,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use graceful::api::v1alpha1::{DrainRecord, GracefulDeployment};
@@ -125,6 +126,17 @@ pub(crate) fn in_namespace_of_this_name<R, T: Future<Output = R>>(
             .await;
         result
     })
+}
+
+/// The answer to a GET, headers and all.
+pub(crate) async fn answer(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    // Of version 1.0: the answer ends with the connection, and is not cut into chunks.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 impl World {

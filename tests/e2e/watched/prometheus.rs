@@ -16,12 +16,10 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::CHART;
-use crate::cluster::World;
+use crate::cluster::{World, answer};
 
 const ADDRESS: &str = "127.0.0.1:19090";
 
@@ -189,18 +187,9 @@ fn encoded(text: &str) -> String {
 
 /// One request; nothing where Prometheus does not answer yet.
 async fn ask(path: &str) -> Value {
-    let Ok(mut stream) = TcpStream::connect(ADDRESS).await else {
+    let Ok(answer) = answer(ADDRESS, path).await else {
         return Value::Null;
     };
-    // Of version 1.0: the answer ends with the connection, and is not cut into chunks.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {ADDRESS}\r\n\r\n");
-    if stream.write_all(request.as_bytes()).await.is_err() {
-        return Value::Null;
-    }
-    let mut answer = String::new();
-    if stream.read_to_string(&mut answer).await.is_err() {
-        return Value::Null;
-    }
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     serde_json::from_str(body).unwrap_or(Value::Null)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, ListParams};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
@@ -15,7 +15,7 @@ use graceful::api::v1alpha1::{GracefulDeployment, RolloutRecord};
 
 use super::postgres::Postgres;
 use crate::app::App;
-use crate::cluster::{Verdict, World, names, test, test_under_load};
+use crate::cluster::{Verdict, World, answer, names, test, test_under_load};
 use crate::examples::{SOON, WARM_UP, image};
 use crate::figure::{assert_at_most, count, show};
 use crate::load::{Clients, Load};
@@ -96,7 +96,8 @@ async fn counted(world: &World, name: &str) -> u64 {
         let (Some(port), Some(address)) = (port, address) else {
             continue;
         };
-        let page = metrics(&format!("{address}:{}", port.container_port)).await;
+        let address = format!("{address}:{}", port.container_port);
+        let page = answer(&address, "/metrics").await.expect("its metrics");
         let lines = page.lines().filter(|line| {
             line.starts_with("graceful_pools_left_open_total{")
                 && line.contains(&format!("namespace=\"{namespace}\""))
@@ -106,15 +107,6 @@ async fn counted(world: &World, name: &str) -> u64 {
         sum += values.sum::<u64>();
     }
     sum
-}
-
-async fn metrics(address: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("the operator");
-    let request = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut page = String::new();
-    stream.read_to_string(&mut page).await.expect("its metrics");
-    page
 }
 
 /// An arm, and what all its rollouts should leave behind.
