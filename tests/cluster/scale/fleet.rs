@@ -185,6 +185,8 @@ fn object<A: Arm>(number: usize) -> Value {
         .collect();
     let mut spec = json!({
         "replicas": PODS,
+        // Deployment's own default. Ours is none unavailable, which takes more steps.
+        "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
         "selector": {"matchLabels": {"app": name}},
         "template": {
             "metadata": {"labels": {"app": name, "team": "scale"}},
