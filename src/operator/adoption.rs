@@ -9,14 +9,14 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::watch::{Receiver, Sender};
 use tracing::debug;
 
-use super::caches::Caches;
+use super::caches::{Caches, Id};
 use super::watch::Watch;
 
 /// What the watch of pods has to reckon with.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Adoption {
-    /// UIDs of the adopted ReplicaSets whose pods are kept.
-    known: Arc<Mutex<BTreeSet<String>>>,
+    /// The adopted ReplicaSets whose pods are kept.
+    known: Arc<Mutex<BTreeSet<Id>>>,
     /// Whether all pods are watched, and not those with the label alone; each change makes the watch
     /// begin again.
     is_wide: Arc<Sender<bool>>,

@@ -20,10 +20,10 @@ use kube::{Resource, ResourceExt};
 pub use self::folded::Guarded;
 use self::kept::Packed;
 pub(super) use self::kept::{Keep, Kept, kept, place};
-use self::keys::Owner;
+pub(super) use self::keys::Id;
+use self::keys::{Owner, Target};
 use self::near::Pods;
 use super::endings::Endings;
-use super::prune::controller;
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::observe::{Objects, matches};
 
@@ -45,16 +45,16 @@ impl Caches {
     /// neighbours': whether one is to be adopted is for `observe` to say.
     pub(super) fn objects_of<'a>(&self, object: &'a GracefulDeployment) -> Objects<'a> {
         let namespace = object.metadata.namespace.as_deref();
-        let uid = object.metadata.uid.as_deref().unwrap_or_default();
+        let id = Id::of(object.metadata.uid.as_deref().unwrap_or_default());
         let replica_sets = sorted(&self.replica_sets, |set| {
             let owner = set.key.owner.as_ref();
-            owner.is_none_or(|owner| *owner.uid == *uid) && set.is_in(namespace)
+            owner.is_none_or(|owner| owner.id == id) && set.is_in(namespace)
         });
         let own = replica_sets.iter().filter(|set| set.key.owner.is_some());
-        let sets: Vec<&str> = own.map(|set| &*set.key.uid).collect();
+        let sets: Vec<Id> = own.map(|set| set.key.id).collect();
         let pods = sorted(&self.pods, |pod| {
             let owner = pod.key.owner.as_ref();
-            owner.is_some_and(|owner| sets.contains(&&*owner.uid)) && pod.is_in(namespace)
+            owner.is_some_and(|owner| sets.contains(&owner.id)) && pod.is_in(namespace)
         });
         let pods = opened(&pods);
         let (services, endpoint_slices) = self.routes_to(&pods, namespace);
@@ -101,10 +101,14 @@ impl Caches {
     }
 
     /// The objects that a ReplicaSet concerns: its owner, or those that may adopt it.
-    pub(super) fn claimants(&self, set: &ReplicaSet) -> Vec<ObjectRef<Guarded>> {
-        if controller(&set.metadata).is_some() {
-            return Self::owner_of_set(set).into_iter().collect();
+    pub(super) fn claimants(&self, set: &Kept<ReplicaSet>) -> Vec<ObjectRef<Guarded>> {
+        if let Some(owner) = &set.key.owner {
+            let owner = object(Some(owner), set.namespace.as_deref());
+            return owner.into_iter().collect();
         }
+        let Some(set) = set.open() else {
+            return Vec::new();
+        };
         let namespace = set.metadata.namespace.as_ref();
         let is_claimant = |object: &Guarded| {
             let metadata = object.meta();
@@ -116,50 +120,44 @@ impl Caches {
         self.objects_that(is_claimant)
     }
 
-    /// The object that owns a ReplicaSet.
-    pub(super) fn owner_of_set(set: &ReplicaSet) -> Option<ObjectRef<Guarded>> {
-        let owner = Owner::of(&set.metadata);
-        object(owner.as_ref(), set.metadata.namespace.as_deref())
-    }
-
     /// The object whose ReplicaSet owns a pod.
     pub(super) fn owner_of_pod(&self, pod: &Pod) -> Option<ObjectRef<Guarded>> {
-        let owner = controller(&pod.metadata)?;
-        self.owner_through(&owner.name, &owner.uid, pod.metadata.namespace.as_deref())
+        let owner = Owner::of(&pod.metadata)?;
+        self.owner_through(&owner, pod.metadata.namespace.as_deref())
     }
 
-    /// The object that owns this ReplicaSet, which has this UID or is another one.
-    fn owner_through(
-        &self,
-        set: &str,
-        uid: &str,
-        namespace: Option<&str>,
-    ) -> Option<ObjectRef<Guarded>> {
-        let set = self
-            .replica_sets
-            .get(&ObjectRef::new(set).within(namespace?))?;
-        let is_same = *set.key.uid == *uid;
-        is_same.then(|| object(set.key.owner.as_ref(), namespace))?
+    /// The same of a pod that is kept.
+    pub(super) fn owner_of(&self, pod: &Kept<Pod>) -> Option<ObjectRef<Guarded>> {
+        self.owner_through(pod.key.owner.as_ref()?, pod.namespace.as_deref())
     }
 
-    /// UIDs of ReplicaSets that were adopted, and whether the pods of any lack the label of all pods of
+    /// The object that owns this ReplicaSet, if that is the one that is known by its name.
+    fn owner_through(&self, set: &Owner, namespace: Option<&str>) -> Option<ObjectRef<Guarded>> {
+        let place = ObjectRef::new(&set.name).within(namespace?);
+        let known = self.replica_sets.get(&place)?;
+        let is_same = known.key.id == set.id;
+        is_same.then(|| object(known.key.owner.as_ref(), namespace))?
+    }
+
+    /// ReplicaSets that were adopted, and whether the pods of any lack the label of all pods of
     /// Deployments and of ours.
-    pub(super) fn adopted(&self) -> (BTreeSet<String>, bool) {
+    pub(super) fn adopted(&self) -> (BTreeSet<Id>, bool) {
         let adopted = self.replica_sets.state_filter(|set| {
             let owner = set.key.owner.as_ref();
             set.key.is_adopted && owner.is_some_and(|owner| owner.is_object)
         });
         let are_labelled = adopted.iter().all(|set| set.key.is_labelled);
-        let uids = adopted.iter().map(|set| set.key.uid.to_string()).collect();
-        (uids, !are_labelled)
+        let ids = adopted.iter().map(|set| set.key.id).collect();
+        (ids, !are_labelled)
     }
 
     /// The object of the ReplicaSet that a record of a revision belongs to.
     pub(super) fn owner_of_record(
         &self,
-        record: &PartialObjectMeta<ControllerRevision>,
+        record: &Kept<PartialObjectMeta<ControllerRevision>>,
     ) -> Option<ObjectRef<Guarded>> {
-        let set = self.replica_sets.get(&place(&record.metadata))?;
+        let place = ObjectRef::new(&record.name).within(record.namespace.as_deref()?);
+        let set = self.replica_sets.get(&place)?;
         object(set.key.owner.as_ref(), set.namespace.as_deref())
     }
 
@@ -177,22 +175,17 @@ impl Caches {
     }
 
     /// The objects whose pods an EndpointSlice names. One that names addresses alone may mean anybody's.
-    pub(super) fn named_by(&self, slice: &EndpointSlice) -> Vec<ObjectRef<Guarded>> {
-        if slice.endpoints.iter().any(|one| one.target_ref.is_none()) {
-            return self.neighbours(slice.metadata.namespace.as_deref());
+    pub(super) fn named_by(&self, slice: &Kept<EndpointSlice>) -> Vec<ObjectRef<Guarded>> {
+        let namespace = slice.namespace.as_deref();
+        let mut owners = Vec::new();
+        for target in &slice.key.targets {
+            let Target::Pod { name, .. } = target else {
+                return self.neighbours(namespace);
+            };
+            let place = ObjectRef::new(name).within(namespace.unwrap_or_default());
+            let pod = self.pods.get(&place);
+            owners.extend(pod.and_then(|pod| self.owner_of(&pod)));
         }
-        let mut owners: Vec<_> = slice
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| endpoint.target_ref.as_ref())
-            .filter_map(|target| {
-                let pod =
-                    ObjectRef::new(target.name.as_deref()?).within(target.namespace.as_deref()?);
-                let pod = self.pods.get(&pod)?;
-                let owner = pod.key.owner.as_ref()?;
-                self.owner_through(&owner.name, &owner.uid, pod.namespace.as_deref())
-            })
-            .collect();
         owners.sort_by(|a, b| a.name.cmp(&b.name));
         owners.dedup();
         owners

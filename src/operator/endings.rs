@@ -51,16 +51,16 @@ impl Tried {
 }
 
 impl Endings {
-    /// Takes in what a pod is now, or was last, given what was known of it before. Only the change counts:
+    /// Takes in what a pod is now, or was last, given whether it had ended before. Only the change counts:
     /// a pod that had ended when it was first seen is somebody else's to count.
     pub(super) fn note(
         &self,
         owner: Option<ObjectRef<Guarded>>,
-        (before, now): (&Pod, &Pod),
-        is_deleted: bool,
+        now: &Pod,
+        (had_ended, is_deleted): (bool, bool),
     ) {
         let is_over = is_deleted || has_ended(now);
-        let Some(owner) = owner.filter(|_| is_over && !has_ended(before)) else {
+        let Some(owner) = owner.filter(|_| is_over && !had_ended) else {
             return;
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +191,8 @@ mod tests {
     fn a_pod_is_gone_once_whether_it_ends_or_is_deleted_first() {
         let endings = Endings::default();
         let note = |before: &str, now: &str, is_deleted| {
-            endings.note(Some(object()), (&pod(before), &pod(now)), is_deleted);
+            let ended = (has_ended(&pod(before)), is_deleted);
+            endings.note(Some(object()), &pod(now), ended);
             waiting(&endings, 0)
         };
         assert_eq!(note("Running", "Running", false), 0);
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn an_end_is_counted_once_though_the_answer_to_the_write_was_lost() {
         let endings = Endings::default();
-        endings.note(Some(object()), (&pod("Running"), &pod("Failed")), true);
+        endings.note(Some(object()), &pod("Failed"), (false, true));
         let plan = Plan {
             status: Some(status(1)),
             counted: vec![one()],

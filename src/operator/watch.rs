@@ -23,10 +23,10 @@ use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
 use super::adoption::Adoption;
-use super::caches::{Caches, Guarded, Keep, kept, place};
+use super::caches::{Caches, Guarded, Id, Keep, Kept, kept, place};
 use super::endings::Endings;
 use super::preflight;
-use super::prune::{self, Prune};
+use super::prune::{self, Prune, controller, is_object};
 use super::scopes;
 use super::strays::{self, Found, Strays};
 use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
@@ -196,22 +196,22 @@ const PODS: Kind<Pod> = Kind {
     name: "Pods",
     prune: prune::pod,
     is_same: |_, _| false,
-    concerns: |caches, pod| caches.owner_of_pod(pod).into_iter().collect(),
+    concerns: |caches, pod| caches.owner_of(pod).into_iter().collect(),
     then: Follow::note_pod,
 };
 
 const SERVICES: Kind<Service> = Kind {
     name: "Services",
     prune: prune::service,
-    is_same: |old, new| old == new,
-    concerns: |caches, service| caches.neighbours(service.metadata.namespace.as_deref()),
+    is_same: Kept::is_same,
+    concerns: |caches, service| caches.neighbours(service.namespace.as_deref()),
     then: |_, _, _| {},
 };
 
 const ENDPOINT_SLICES: Kind<EndpointSlice> = Kind {
     name: "EndpointSlices",
     prune: prune::endpoint_slice,
-    is_same: |old, new| old == new,
+    is_same: Kept::is_same,
     concerns: Caches::named_by,
     then: |_, _, _| {},
 };
@@ -219,20 +219,20 @@ const ENDPOINT_SLICES: Kind<EndpointSlice> = Kind {
 const CONTROLLER_REVISIONS: Kind<PartialObjectMeta<ControllerRevision>> = Kind {
     name: "ControllerRevisions",
     prune: prune::controller_revision,
-    is_same: |old, new| old.metadata.uid == new.metadata.uid,
+    is_same: |old, new| old.key == new.key,
     concerns: |caches, record| caches.owner_of_record(record).into_iter().collect(),
     then: |_, _, _| {},
 };
 
 /// What is particular to the watch of one kind.
-struct Kind<K> {
+struct Kind<K: Keep> {
     name: &'static str,
     prune: Prune<K>,
     /// A change from one to the other means nothing to any decision.
-    is_same: fn(&K, &K) -> bool,
-    concerns: fn(&Caches, &K) -> Vec<ObjectRef<Guarded>>,
+    is_same: fn(&K::Kept, &K::Kept) -> bool,
+    concerns: fn(&Caches, &K::Kept) -> Vec<ObjectRef<Guarded>>,
     /// What follows from an event besides a look at what it concerns, given what was known before.
-    then: fn(&Follow, &Event<K>, Option<&K>),
+    then: fn(&Follow, &Event<K>, Option<&K::Kept>),
 }
 
 #[derive(Clone)]
@@ -269,13 +269,14 @@ impl Follow {
             };
             let before = match &event {
                 Event::Apply(new) | Event::InitApply(new) | Event::Delete(new) => {
-                    let before = store.get(&place(new.meta()));
-                    before.and_then(|before| K::open(&before))
+                    store.get(&place(new.meta()))
                 }
                 _ => None,
             };
-            let concerned = self.concerned(&kind, before.as_ref(), &event);
-            writer.apply_watcher_event(&kept(&event));
+            let before = before.as_deref();
+            let kept = kept(&event);
+            let concerned = self.concerned(&kind, before, &kept);
+            writer.apply_watcher_event(&kept);
             if matches!(event, Event::InitDone) {
                 self.sync.done(kind.name);
                 // What vanished while nobody watched is named by no event.
@@ -286,13 +287,13 @@ impl Follow {
             for object in concerned {
                 self.tell(object);
             }
-            (kind.then)(&self, &event, before.as_ref());
+            (kind.then)(&self, &event, before);
         }
     }
 
     /// Looks for adopted ReplicaSets, and for marks on the pods of those that are ours no longer. Pods of
     /// one that was deleted are the garbage collector's.
-    fn note_replica_set(&self, event: &Event<ReplicaSet>, before: Option<&ReplicaSet>) {
+    fn note_replica_set(&self, event: &Event<ReplicaSet>, before: Option<&Kept<ReplicaSet>>) {
         let set = match event {
             Event::InitDone => return self.adoption.begin(&self.caches),
             Event::Apply(set) | Event::Delete(set) => set,
@@ -301,15 +302,17 @@ impl Follow {
         if set.annotations().contains_key(ADOPTED) {
             self.adoption.heed(&self.caches);
         }
-        let was_ours = before.is_some_and(|set| Caches::owner_of_set(set).is_some());
-        if was_ours && Caches::owner_of_set(set).is_none() {
+        let was_ours = before
+            .and_then(|set| set.key.owner.as_ref())
+            .is_some_and(|owner| owner.is_object);
+        if was_ours && !controller(&set.metadata).is_some_and(is_object) {
             self.strays.search(&self.caches);
         }
     }
 
     /// Looks for marks on pods that are nobody's, once it is known whose they are, and notes pods that
     /// are gone.
-    fn note_pod(&self, event: &Event<Pod>, before: Option<&Pod>) {
+    fn note_pod(&self, event: &Event<Pod>, before: Option<&Kept<Pod>>) {
         match event {
             Event::InitDone => self.strays.search(&self.caches),
             Event::Apply(pod) => self.strays.consider(pod, &self.caches),
@@ -317,19 +320,20 @@ impl Follow {
         }
         if let (Event::Apply(now) | Event::InitApply(now) | Event::Delete(now), Some(before)) =
             (event, before)
-            && before.metadata.uid == now.metadata.uid
+            && before.key.id == Id::of_object(&now.metadata)
         {
-            let owner = self.caches.owner_of_pod(before);
+            let owner = self.caches.owner_of(before);
             let is_deleted = matches!(event, Event::Delete(_));
-            self.caches.endings.note(owner, (before, now), is_deleted);
+            let endings = &self.caches.endings;
+            endings.note(owner, now, (before.key.has_ended, is_deleted));
         }
     }
 
-    fn concerned<K>(
+    fn concerned<K: Keep>(
         &self,
         kind: &Kind<K>,
-        before: Option<&K>,
-        event: &Event<K>,
+        before: Option<&K::Kept>,
+        event: &Event<K::Kept>,
     ) -> Vec<ObjectRef<Guarded>> {
         let (Event::Apply(new) | Event::Delete(new)) = event else {
             return Vec::new();

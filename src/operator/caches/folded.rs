@@ -88,8 +88,4 @@ impl Keep for Guarded {
     fn keep(&self) -> Self {
         self.clone()
     }
-
-    fn open(kept: &Self) -> Option<Self> {
-        Some(kept.clone())
-    }
 }

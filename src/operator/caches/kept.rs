@@ -21,8 +21,6 @@ pub(in crate::operator) trait Keep:
     type Kept: Lookup<DynamicType = ()> + Clone + Debug + Send + Sync + 'static;
 
     fn keep(&self) -> Self::Kept;
-
-    fn open(kept: &Self::Kept) -> Option<Self>;
 }
 
 /// A kind that is kept as JSON.
@@ -39,7 +37,7 @@ pub(in crate::operator) trait Packed:
 #[derive(Clone, Debug)]
 pub(in crate::operator) struct Kept<K: Packed> {
     pub(super) name: Box<str>,
-    pub(super) namespace: Option<Box<str>>,
+    pub(in crate::operator) namespace: Option<Box<str>>,
     pub(in crate::operator) key: K::Key,
     json: Box<[u8]>,
     kind: PhantomData<fn() -> K>,
@@ -69,6 +67,11 @@ impl<K: Packed> Kept<K> {
         read.inspect_err(failed).ok()
     }
 
+    /// Nothing of it changed that is kept.
+    pub(in crate::operator) fn is_same(&self, other: &Self) -> bool {
+        self.json == other.json
+    }
+
     /// Bytes that it takes, but for what its key points to.
     #[cfg(test)]
     pub(super) fn size(&self) -> usize {
@@ -93,10 +96,6 @@ impl<K: Packed> Keep for K {
 
     fn keep(&self) -> Kept<K> {
         Kept::of(self)
-    }
-
-    fn open(kept: &Kept<K>) -> Option<Self> {
-        kept.open()
     }
 }
 

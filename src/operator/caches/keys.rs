@@ -1,5 +1,7 @@
 //! What objects of each kind are found by in a store of thousands: whose they are, and what they name.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
@@ -8,16 +10,33 @@ use kube::core::{ObjectMeta, PartialObjectMeta};
 
 use super::kept::Packed;
 use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
-use crate::observe::SERVICE_NAME;
+use crate::observe::{SERVICE_NAME, has_ended};
 use crate::operator::prune::{controller, is_marked, is_object};
+
+/// A UID as a number, which thousands are compared with in no time. What is found by it may be more than what was
+/// asked for, once in 10^19: who decides compares the UIDs themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::operator) struct Id(u64);
+
+impl Id {
+    pub(super) fn of(uid: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        uid.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    pub(in crate::operator) fn of_object(metadata: &ObjectMeta) -> Self {
+        Self::of(metadata.uid.as_deref().unwrap_or_default())
+    }
+}
 
 /// Who controls an object.
 #[derive(Clone, Debug)]
 pub(in crate::operator) struct Owner {
     pub(super) name: Box<str>,
-    pub(super) uid: Box<str>,
+    pub(super) id: Id,
     /// It is a GracefulDeployment.
-    pub(super) is_object: bool,
+    pub(in crate::operator) is_object: bool,
 }
 
 impl Owner {
@@ -25,7 +44,7 @@ impl Owner {
         let owner = controller(metadata)?;
         Some(Self {
             name: owner.name.as_str().into(),
-            uid: owner.uid.as_str().into(),
+            id: Id::of(&owner.uid),
             is_object: is_object(owner),
         })
     }
@@ -33,8 +52,8 @@ impl Owner {
 
 #[derive(Clone, Debug)]
 pub(in crate::operator) struct SetKey {
-    pub(super) uid: Box<str>,
-    pub(super) owner: Option<Owner>,
+    pub(super) id: Id,
+    pub(in crate::operator) owner: Option<Owner>,
     pub(super) is_adopted: bool,
     /// It has the label of all ReplicaSets of Deployments and of ours.
     pub(super) is_labelled: bool,
@@ -45,7 +64,7 @@ impl Packed for ReplicaSet {
 
     fn key(&self) -> SetKey {
         SetKey {
-            uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
+            id: Id::of_object(&self.metadata),
             owner: Owner::of(&self.metadata),
             is_adopted: self.annotations().contains_key(ADOPTED),
             is_labelled: self.labels().contains_key(POD_TEMPLATE_HASH),
@@ -55,9 +74,12 @@ impl Packed for ReplicaSet {
 
 #[derive(Clone, Debug)]
 pub(in crate::operator) struct PodKey {
+    pub(in crate::operator) id: Id,
     pub(super) owner: Option<Owner>,
     /// It carries the mark of a drain.
     pub(in crate::operator) is_marked: bool,
+    /// Its last container has ended.
+    pub(in crate::operator) has_ended: bool,
 }
 
 impl Packed for Pod {
@@ -65,8 +87,10 @@ impl Packed for Pod {
 
     fn key(&self) -> PodKey {
         PodKey {
+            id: Id::of_object(&self.metadata),
             owner: Owner::of(&self.metadata),
             is_marked: is_marked(&self.metadata),
+            has_ended: has_ended(self),
         }
     }
 }
@@ -88,15 +112,22 @@ impl Packed for Service {
 /// Whom an endpoint names.
 #[derive(Clone, Debug)]
 pub(in crate::operator) enum Target {
-    Uid(Box<str>),
+    /// A pod.
+    Pod { id: Id, name: Box<str> },
+    /// Something that has no UID, so that it may be any pod.
     Addresses(Box<[Box<str>]>),
 }
 
 impl Target {
     fn of(endpoint: &Endpoint) -> Self {
-        let named = endpoint.target_ref.as_ref();
-        if let Some(uid) = named.and_then(|named| named.uid.as_deref()) {
-            return Self::Uid(uid.into());
+        if let Some(named) = &endpoint.target_ref
+            && let Some(uid) = named.uid.as_deref()
+        {
+            let name = named.name.as_deref().unwrap_or_default().into();
+            return Self::Pod {
+                id: Id::of(uid),
+                name,
+            };
         }
         let addresses = endpoint.addresses.iter();
         Self::Addresses(addresses.map(|address| address.as_str().into()).collect())
@@ -126,7 +157,9 @@ impl Packed for EndpointSlice {
 
 /// By its name, which is its ReplicaSet's.
 impl Packed for PartialObjectMeta<ControllerRevision> {
-    type Key = ();
+    type Key = Id;
 
-    fn key(&self) {}
+    fn key(&self) -> Id {
+        Id::of_object(&self.metadata)
+    }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::keys::{Selector, Target};
+use super::keys::{Id, Selector, Target};
 
 /// What tells some pods from all others.
 pub(super) struct Pods<'a> {
     /// Pods of one template have the same labels, but for a mark here and there: each set is there once.
     labels: BTreeSet<&'a BTreeMap<String, String>>,
-    uids: BTreeSet<&'a str>,
+    ids: BTreeSet<Id>,
     addresses: BTreeSet<&'a str>,
 }
 
@@ -26,9 +26,10 @@ impl<'a> Pods<'a> {
         });
         Self {
             labels: all.iter().map(|pod| pod.labels()).collect(),
-            uids: all
+            ids: all
                 .iter()
                 .filter_map(|pod| pod.metadata.uid.as_deref())
+                .map(Id::of)
                 .collect(),
             addresses: addresses.collect(),
         }
@@ -48,7 +49,7 @@ impl<'a> Pods<'a> {
     /// An EndpointSlice names one of them, by itself or by its address.
     pub(super) fn are_named_by(&self, targets: &[Target]) -> bool {
         targets.iter().any(|target| match target {
-            Target::Uid(uid) => self.uids.contains(&**uid),
+            Target::Pod { id, .. } => self.ids.contains(id),
             Target::Addresses(all) => all.iter().any(|one| self.addresses.contains(&**one)),
         })
     }
