@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::cluster::{World, test_alone};
 use crate::dashboards::panels;
 use crate::stream::Stream;
-use prometheus::Prometheus;
+pub(crate) use prometheus::Prometheus;
 
 const SOON: Duration = Duration::from_secs(120);
 
@@ -43,7 +43,7 @@ async fn start(world: &World) -> Stream {
 }
 
 /// An object that the API server takes no ReplicaSet for.
-async fn fail(world: &World) {
+pub(crate) async fn fail(world: &World) {
     let quota = json!({
         "metadata": {"name": "full"},
         "spec": {"hard": {"count/replicasets.apps": "1"}},

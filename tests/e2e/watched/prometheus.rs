@@ -24,7 +24,7 @@ use crate::cluster::{World, answer};
 const ADDRESS: &str = "127.0.0.1:19090";
 
 /// One that runs until it is dropped.
-pub(super) struct Prometheus {
+pub(crate) struct Prometheus {
     process: Child,
     discovery: JoinHandle<()>,
     folder: TempDir,
@@ -33,7 +33,7 @@ pub(super) struct Prometheus {
 
 impl Prometheus {
     /// Scrapes the operator, and the agents of one namespace, each second.
-    pub(super) async fn start(world: &World) -> Self {
+    pub(crate) async fn start(world: &World) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("prometheus.json");
         // JSON is YAML.
@@ -83,12 +83,13 @@ impl Prometheus {
         values.any(|value| value[1] != "NaN")
     }
 
-    /// Alerts that fire about objects of a namespace, with the object's name.
-    pub(super) async fn alerts(&self, namespace: &str) -> BTreeSet<(String, String)> {
+    /// Alerts that fire about objects of a namespace, with the object's name, and those about the operator.
+    pub(crate) async fn alerts(&self, namespace: &str) -> BTreeSet<(String, String)> {
         let answer = ask("/api/v1/alerts").await;
         let all = list(&answer["data"]["alerts"]);
         let ours = all.iter().filter(|alert| {
-            alert["state"] == "firing" && alert["labels"]["namespace"] == namespace
+            let its = &alert["labels"]["namespace"];
+            alert["state"] == "firing" && (its.is_null() || its == namespace)
         });
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         ours.map(|alert| {
