@@ -1,9 +1,11 @@
 //! What is told of confirmations: which one is stuck, and which was ignored.
 
+use std::time::Duration;
+
 use graceful::api::reason::Reason;
 use graceful::api::receipt::{MeasuredBy, Outcome, Receipt};
 use graceful::api::v1alpha1::DrainWay;
-use graceful::rollout::{Event, Observation, Overdue, Pod, plan};
+use graceful::rollout::{AwaitedCondition, Event, Observation, Overdue, Pod, plan};
 
 use super::fixtures::{
     DrainSentence, PodSentence, at, drain, micro, observation, pod, revision, target,
@@ -129,4 +131,22 @@ fn drain_on_a_lost_node_is_forced() {
     assert_eq!(plan.events.iter().filter(|event| lost(event)).count(), 1);
     let record = plan.status.expect("a status").last_rollout;
     assert_eq!(record.expect("a record").forced, 1);
+}
+
+#[test]
+fn condition_is_waited_for_until_its_time_is_over_and_not_beyond() {
+    let reasons = |timeout: u64| {
+        let mut seen = finished(receipt(Outcome::Drained, "connections", None));
+        if let Ok(target) = &mut seen.target {
+            target.conditions = vec![AwaitedCondition {
+                kind: "lb.example.com/deregistered".into(),
+                timeout: Some(Duration::from_secs(timeout)),
+                ignores_errors: false,
+            }];
+        }
+        let events = told(&seen);
+        events.iter().map(|event| event.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons(13), []);
+    assert_eq!(reasons(12), [Reason::DrainTimedOut]);
 }
