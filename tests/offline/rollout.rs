@@ -21,4 +21,5 @@ mod ranking;
 mod scenarios;
 mod shown;
 mod storms;
+mod told;
 mod world;
