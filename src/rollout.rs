@@ -75,12 +75,12 @@ pub fn plan(observation: &Observation) -> Plan {
             }
             retire::withdraw_surplus(observation, target, &mut budget, &mut draft);
             share::share(observation, target, &mut budget, &mut draft);
-            scale::grow(observation, target, &mut budget, &mut draft);
+            scale::grow(observation, target, &budget, &mut draft);
         }
         Strategy::Recreate => {
             retire::clear_old(observation, &mut draft);
             retire::withdraw_surplus(observation, target, &mut budget, &mut draft);
-            scale::grow_when_alone(observation, target, &mut budget, &mut draft);
+            scale::grow_when_alone(observation, target, &budget, &mut draft);
         }
     }
     history::refresh(observation, target, &mut draft);

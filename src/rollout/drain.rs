@@ -213,10 +213,11 @@ fn is_lost(observation: &Observation, pod: &Pod, drain: &DrainRecord, draft: &mu
     // Doubled each time: a kubelet that is busy with the pod hears no sooner for being asked more.
     let waited = Duration::try_from(asked.duration_since(drain.since.0)).unwrap_or_default();
     let again = after(asked, waited.max(ECHO));
-    if again > observation.now {
+    let is_lost = again <= observation.now;
+    if !is_lost {
         draft.wake_at(again);
     }
-    again <= observation.now
+    is_lost
 }
 
 /// The agent itself said how the drain ended.

@@ -7,30 +7,21 @@ use super::target::Target;
 use super::{retire, share};
 
 /// RollingUpdate: grows the wanted revision into the room that the budget leaves.
-pub(super) fn grow(
-    observation: &Observation,
-    target: &Target,
-    budget: &mut Budget,
-    draft: &mut Draft,
-) {
+pub(super) fn grow(observation: &Observation, target: &Target, budget: &Budget, draft: &mut Draft) {
     let wanted = target.replicas.saturating_sub(budget.updated);
-    let count = wanted.min(budget.create);
-    if count < wanted {
-        hold_at_maximum(budget, draft);
-    }
+    let count = within(budget, wanted, draft);
     match observation.updated() {
         // Made even where there is no room yet: a surge of 0 frees room only once it exists.
         None => create(observation, count, draft),
         Some(revision) => grow_by(observation, target, (revision, count), draft),
     }
-    budget.create -= count;
 }
 
 /// Recreate: the new revision gets its pods once the last old pod is gone.
 pub(super) fn grow_when_alone(
     observation: &Observation,
     target: &Target,
-    budget: &mut Budget,
+    budget: &Budget,
     draft: &mut Draft,
 ) {
     let updated = observation.updated();
@@ -59,15 +50,9 @@ pub(super) fn keep_paused_size(
         return;
     };
     share::share(observation, target, budget, draft);
-    if budget.total < target.replicas {
-        let wanted = target.replicas - budget.total;
-        let count = wanted.min(budget.create);
-        if count < wanted {
-            hold_at_maximum(budget, draft);
-        }
-        grow_by(observation, target, (lead, count), draft);
-        return;
-    }
+    let wanted = target.replicas.saturating_sub(budget.total);
+    let count = within(budget, wanted, draft);
+    grow_by(observation, target, (lead, count), draft);
     let mut inhabited: Vec<_> = observation
         .revisions
         .iter()
@@ -88,11 +73,16 @@ pub(super) fn keep_paused_size(
     }
 }
 
-fn hold_at_maximum(budget: &Budget, draft: &mut Draft) {
-    draft.holds.push(Hold::AtMaximum {
-        total: budget.total,
-        maximum: budget.maximum,
-    });
+/// As many of the wanted pods as there is room for.
+fn within(budget: &Budget, wanted: u32, draft: &mut Draft) -> u32 {
+    let count = wanted.min(budget.create);
+    if count < wanted {
+        draft.holds.push(Hold::AtMaximum {
+            total: budget.total,
+            maximum: budget.maximum,
+        });
+    }
+    count
 }
 
 fn create(observation: &Observation, replicas: u32, draft: &mut Draft) {

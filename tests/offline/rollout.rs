@@ -1,6 +1,7 @@
 //! The planner, held to its promises: properties over random observations, and whole rollouts in a
 //! small model of a cluster.
 
+mod advice;
 mod claims;
 mod confirmations;
 mod contract;
@@ -10,6 +11,7 @@ mod faults;
 mod fixtures;
 mod generators;
 mod given_up;
+mod house;
 mod judge;
 mod ledger;
 mod overdue;
@@ -19,4 +21,5 @@ mod ranking;
 mod scenarios;
 mod shown;
 mod storms;
+mod told;
 mod world;

@@ -1,11 +1,15 @@
 //! What is told of confirmations: which one is stuck, and which was ignored.
 
+use std::time::Duration;
+
 use graceful::api::reason::Reason;
 use graceful::api::receipt::{MeasuredBy, Outcome, Receipt};
 use graceful::api::v1alpha1::DrainWay;
-use graceful::rollout::{Event, Observation, Pod, plan};
+use graceful::rollout::{AwaitedCondition, Event, Observation, Overdue, Pod, plan};
 
-use super::fixtures::{DrainSentence, PodSentence, at, drain, observation, pod, revision, target};
+use super::fixtures::{
+    DrainSentence, PodSentence, at, drain, micro, observation, pod, revision, target,
+};
 
 /// What the agent of pod `a` left behind.
 pub(super) fn receipt(outcome: Outcome, last: &str, why: Option<&str>) -> Receipt {
@@ -87,4 +91,62 @@ fn names_in_a_receipt_are_one_short_line() {
         message.len() < 400 && !message.contains(char::is_control),
         "{message}"
     );
+}
+
+/// Pod `a`, whose agent said nothing, exited at that second.
+fn silent(exited: i64) -> Observation {
+    let mut seen = finished(receipt(Outcome::Drained, "connections", None));
+    seen.pods[0].agent.receipts.clear();
+    seen.pods[0].agent.exited = Some(at(exited));
+    seen
+}
+
+/// An exit before the drain began, or as it began, left no receipt of it.
+#[test]
+fn receipt_is_lost_only_where_the_agent_exited_since() {
+    assert_eq!(plan(&silent(0)).wake, Some(at(301)));
+    assert_eq!(plan(&silent(1)).wake, Some(at(31)));
+}
+
+#[test]
+fn pod_that_pauses_the_rollout_is_asked_anew_and_one_that_is_held_is_not() {
+    for (on_timeout, is_anew) in [(Overdue::Pauses, true), (Overdue::IsHeld, false)] {
+        let mut seen = silent(310);
+        seen.now = at(340);
+        if let Ok(target) = &mut seen.target {
+            target.on_timeout = on_timeout;
+        }
+        seen.previous.drains[0].overdue = Some(micro(303));
+        let drains = plan(&seen).status.expect("a status").drains;
+        assert_eq!(drains[0].epoch != "epoch-of-a", is_anew, "{on_timeout:?}");
+    }
+}
+
+#[test]
+fn drain_on_a_lost_node_is_forced() {
+    let mut seen = silent(0);
+    seen.pods[0].node_lost = true;
+    let plan = plan(&seen);
+    let lost = |event: &Event| event.reason == Reason::DrainNodeLost;
+    assert_eq!(plan.events.iter().filter(|event| lost(event)).count(), 1);
+    let record = plan.status.expect("a status").last_rollout;
+    assert_eq!(record.expect("a record").forced, 1);
+}
+
+#[test]
+fn condition_is_waited_for_until_its_time_is_over_and_not_beyond() {
+    let reasons = |timeout: u64| {
+        let mut seen = finished(receipt(Outcome::Drained, "connections", None));
+        if let Ok(target) = &mut seen.target {
+            target.conditions = vec![AwaitedCondition {
+                kind: "lb.example.com/deregistered".into(),
+                timeout: Some(Duration::from_secs(timeout)),
+                ignores_errors: false,
+            }];
+        }
+        let events = told(&seen);
+        events.iter().map(|event| event.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons(13), []);
+    assert_eq!(reasons(12), [Reason::DrainTimedOut]);
 }

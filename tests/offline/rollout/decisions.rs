@@ -3,11 +3,11 @@
 use graceful::api::reason::Reason;
 use graceful::api::v1alpha1::{DrainEnd, DrainRecord, DrainWay};
 use graceful::api::{COST_DRAINING, COST_NEXT};
-use graceful::rollout::{Action, Hold, Invalid, Observation, Plan, Pod, plan};
+use graceful::rollout::{Action, Event, Hold, Invalid, Observation, Plan, Pod, plan};
 
 use super::fixtures::{
-    DrainSentence, PodSentence, ServiceSentence, at, drain, observation, pod, revision, service,
-    target,
+    DrainSentence, PodSentence, ServiceSentence, at, drain, micro, observation, pod, revision,
+    service, target,
 };
 
 /// Four old pods beside a complete new revision; the pods are given.
@@ -200,15 +200,14 @@ fn request_that_was_not_heard_is_asked_again_and_ever_more_seldom() {
         }
         let mut seen = replaced(vec![unheard], vec![drain("b", DrainWay::Readiness, 0)]);
         seen.now = at(now);
-        plan(&seen)
-            .actions
-            .iter()
-            .any(|action| matches!(action, Action::RequestDrain { .. }))
+        let plan = plan(&seen);
+        let asks = |action: &Action| matches!(action, Action::RequestDrain { .. });
+        (plan.actions.iter().any(asks), plan.wake)
     };
-    assert!(!asked_again(0, 1));
-    assert!(asked_again(0, 2));
-    assert!(!asked_again(4, 7));
-    assert!(asked_again(4, 8));
+    assert_eq!(asked_again(0, 1), (false, Some(at(2))));
+    assert!(asked_again(0, 2).0);
+    assert_eq!(asked_again(4, 7), (false, Some(at(8))));
+    assert!(asked_again(4, 8).0);
 }
 
 #[test]
@@ -310,4 +309,47 @@ fn drain_that_has_ended_gets_no_deadline() {
     let drain = record(&plan, "a");
     assert!(drain.withdrawn.is_some());
     assert_eq!(drain.deadline, None);
+}
+
+/// Routes learn of it anew; its work had its time.
+#[test]
+fn deadline_of_a_pod_that_is_withdrawn_anew_stays() {
+    let mut again = drain("a", DrainWay::Readiness, 0).withdrawn(1);
+    again.withdrawn = Some(micro(90));
+    let plan = plan(&replaced(vec![drained("a")], vec![again.clone()]));
+    assert_eq!(record(&plan, "a").deadline, again.deadline);
+}
+
+/// A request alone, or the label and the cost alone: one of two writes that was lost.
+#[test]
+fn each_mark_of_a_drain_that_nobody_remembers_is_taken_off() {
+    let mut asked = pod("a").of("old").ready(0).asked("epoch-of-a");
+    asked.is_marked = false;
+    let mut marked = pod("b").of("old").ready(0);
+    marked.is_marked = true;
+    let plan = plan(&replaced(vec![asked, marked], Vec::new()));
+    let undone = plan.actions.iter().filter_map(|action| match action {
+        Action::CancelDrain { pod } => Some(pod.uid.as_str()),
+        _ => None,
+    });
+    assert_eq!(undone.collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn drain_whose_pod_is_gone_before_it_ended_is_forced() {
+    let drains = vec![
+        drain("a", DrainWay::Readiness, 0).withdrawn(1),
+        drained_record("b").retired(9),
+        drain("c", DrainWay::Termination, 0).retired(9),
+        drained_record("d"),
+    ];
+    let plan = plan(&replaced(Vec::new(), drains));
+    let deleted = |event: &&Event| event.reason == Reason::DrainedPodDeleted;
+    let told: Vec<_> = plan.events.iter().filter(deleted).collect();
+    assert!(
+        told.len() == 1 && told[0].message.contains("drain of a"),
+        "{told:?}"
+    );
+    let record = plan.status.expect("a status").last_rollout;
+    assert_eq!(record.expect("a record").forced, 1);
 }

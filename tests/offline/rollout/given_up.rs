@@ -2,7 +2,7 @@
 
 use graceful::api::COST_NEXT;
 use graceful::api::v1alpha1::DrainWay;
-use graceful::rollout::{Action, Hold, Plan, plan};
+use graceful::rollout::{Action, Hold, Plan, Pod, leave_first, plan};
 
 use super::decisions::{drained, drained_record, record, replaced, scales};
 use super::fixtures::{
@@ -119,4 +119,27 @@ fn pod_is_marked_in_the_round_that_gives_it_up() {
     assert!(record(&first, "a").retired.is_some());
     assert_eq!(marked(&first), ["a"]);
     assert_eq!(scales(&first), []);
+}
+
+/// Both are running and not ready: nothing but the cost tells them apart, and it is to be seen first.
+#[test]
+fn cost_is_waited_for_beside_a_pod_that_is_not_ready() {
+    let mut first = drained("a");
+    (first.deletion_cost, first.is_labelled) = (COST_NEXT, false);
+    let pods = vec![first, pod("b").of("old").running()];
+    let mut seen = replaced(pods, vec![drained_record("a").retired(1)]);
+    seen.revisions[0].counted_labelled = Some(2);
+    assert_eq!(scales(&plan(&seen)), []);
+    seen.revisions[0].counted_labelled = Some(1);
+    assert_eq!(scales(&plan(&seen)), [("old", 1)]);
+}
+
+#[test]
+fn of_pods_that_are_alike_none_is_known_to_leave_first() {
+    let stays = pod("b").running();
+    let mut leaves = pod("a").running();
+    let is_first = |leaves: &Pod| leave_first(&[leaves], &[&stays], |_| None);
+    assert!(!is_first(&leaves));
+    leaves.deletion_cost = COST_NEXT;
+    assert!(is_first(&leaves));
 }

@@ -1,7 +1,7 @@
 //! What one plan may spend: each room to its last pod, and not one beyond.
 
 use graceful::api::v1alpha1::{DrainCause, DrainWay};
-use graceful::rollout::{Action, Hold, Observation, Plan, Pod, Strategy, Target, plan};
+use graceful::rollout::{Action, Hold, Observation, Plan, Pod, Size, Strategy, Target, plan};
 
 use super::fixtures::{PodSentence, at, drain, observation, pod, revision, target};
 
@@ -41,6 +41,12 @@ fn begun(seen: &Observation, plan: &Plan) -> Vec<DrainWay> {
     let drains = &plan.status.as_ref().expect("a status").drains;
     let new = drains.iter().filter(|drain| !known(&drain.uid));
     new.map(|drain| drain.way).collect()
+}
+
+/// The pods whose drains are remembered.
+fn leaving(seen: &Observation) -> Vec<String> {
+    let drains = plan(seen).status.expect("a status").drains;
+    drains.into_iter().map(|drain| drain.pod).collect()
 }
 
 fn scales(plan: &Plan) -> Vec<(&str, u32)> {
@@ -149,9 +155,7 @@ fn pod_of_the_lowest_deletion_cost_goes_at_the_next_scale_down() {
     let mut pods = ready("new", 4);
     pods[2].deletion_cost = -5;
     let seen = with(observation(wanted, at(100)), "new", 2, pods);
-    let drains = plan(&seen).status.expect("a status").drains;
-    let names: Vec<_> = drains.iter().map(|drain| drain.pod.as_str()).collect();
-    assert_eq!(names, ["new-2"]);
+    assert_eq!(leaving(&seen), ["new-2"]);
 }
 
 /// B02.
@@ -179,4 +183,130 @@ fn pod_whose_agent_does_not_run_leaves_by_termination() {
         let seen = with(seen, "new", 2, ready("new", 4));
         assert_eq!(begun(&seen, &plan(&seen)), [DrainWay::Termination]);
     }
+}
+
+/// What an old ReplicaSet was asked for and has not made costs nothing to give up.
+#[test]
+fn pods_that_an_old_replica_set_has_still_to_make_are_not_made() {
+    let mut seen = with(observation(target(), at(100)), "old", 1, ready("old", 2));
+    seen.revisions[0].replicas = 4;
+    let seen = with(seen, "new", 2, ready("new", 4));
+    assert_eq!(scales(&plan(&seen)), [("old", 2)]);
+}
+
+/// 4 replicas, 1 unavailable: 6 pods, less the new one that is not ready, less the 3 that have to stay,
+/// leave 2; and the ReplicaSet that is behind can give up none of its own.
+#[test]
+fn replica_set_that_is_behind_spends_nothing_of_what_others_may() {
+    let seen = observation(bounds(1, 1), at(100));
+    let mut seen = with(seen, "behind", 1, vec![]);
+    seen.revisions[0].replicas = 2;
+    seen.revisions[0].settled = false;
+    let seen = with(seen, "old", 2, unready("old", 3));
+    let seen = with(seen, "new", 3, unready("new", 1));
+    let plan = plan(&seen);
+    assert_eq!(scales(&plan), []);
+    assert_eq!(begun(&seen, &plan), [DrainWay::Termination; 2]);
+}
+
+/// A smaller size takes idle pods first, the new ones only where no old one is idle too.
+#[test]
+fn idle_new_pods_stay_beside_idle_old_ones_at_a_smaller_size() {
+    let blocked = |old: Vec<Pod>| {
+        let seen = with(observation(target(), at(100)), "old", 1, old);
+        let mut seen = with(seen, "new", 2, unready("new", 2));
+        seen.revisions[1].sized_for = Some(Size {
+            replicas: 6,
+            max_surge: 1,
+        });
+        begun(&seen, &plan(&seen))
+    };
+    assert_eq!(blocked(ready("old", 4)), [DrainWay::Termination]);
+    let mut mixed = ready("old", 3);
+    mixed.extend(unready("idle", 1));
+    assert_eq!(blocked(mixed), []);
+}
+
+/// All of the old pods may be needed again: the one that is still to be made, too.
+#[test]
+fn old_pod_that_may_be_needed_again_is_still_to_be_made() {
+    let mut seen = with(observation(target(), at(100)), "old", 1, ready("old", 3));
+    seen.revisions[0].replicas = 4;
+    let seen = with(seen, "new", 2, unready("new", 1));
+    assert_eq!(scales(&plan(&seen)), []);
+}
+
+/// The wanted ReplicaSet may be there already, as in a rollback.
+#[test]
+fn recreate_makes_no_pod_beside_one_that_is_not_gone() {
+    let wanted = Target {
+        strategy: Strategy::Recreate,
+        ..target()
+    };
+    let mut leaving = ready("old", 2);
+    for pod in &mut leaving {
+        pod.terminating = true;
+    }
+    let seen = with(observation(wanted, at(100)), "new", 2, ready("new", 3));
+    let steady = plan(&seen);
+    assert_eq!(scales(&steady), [("new", 4)]);
+    let mut seen = with(seen, "old", 1, leaving);
+    seen.revisions[1].replicas = 0;
+    let plan = plan(&seen);
+    assert_eq!(scales(&plan), []);
+    let hold = Hold::AwaitingTermination { count: 2 };
+    assert!(plan.holds.contains(&hold), "{:?}", plan.holds);
+}
+
+/// The surge is no room to grow into.
+#[test]
+fn paused_size_is_kept_and_not_exceeded() {
+    let wanted = Target {
+        paused: true,
+        ..target()
+    };
+    let seen = with(observation(wanted, at(100)), "new", 2, ready("new", 2));
+    let plan = plan(&seen);
+    assert_eq!(scales(&plan), [("new", 4)]);
+    let beyond = |hold: &Hold| matches!(hold, Hold::AtMaximum { .. });
+    assert!(!plan.holds.iter().any(beyond), "{:?}", plan.holds);
+}
+
+/// The lead takes new pods, so it is the last to lose any.
+#[test]
+fn paused_rollout_beyond_its_bound_loses_old_pods_and_no_more_than_are_too_many() {
+    let wanted = Target {
+        paused: true,
+        ..target()
+    };
+    let seen = with(observation(wanted, at(100)), "old", 1, ready("old", 3));
+    let seen = with(seen, "new", 2, ready("new", 3));
+    assert_eq!(leaving(&seen), ["old-0"]);
+}
+
+/// A ReplicaSet without pods is no rollout in the middle: the surge is not its room.
+#[test]
+fn paused_revision_that_is_alone_shrinks_to_what_is_wanted() {
+    let wanted = Target {
+        paused: true,
+        ..target()
+    };
+    let seen = with(observation(wanted, at(100)), "old", 1, vec![]);
+    let seen = with(seen, "new", 2, ready("new", 5));
+    assert_eq!(leaving(&seen), ["new-0"]);
+}
+
+/// The rollout went back to what drains, to fewer of it than drain.
+#[test]
+fn no_more_warm_pods_come_back_than_are_missing() {
+    let mut pods = ready("new", 5);
+    for pod in pods.iter_mut().take(2) {
+        *pod = pod.clone().asked(&format!("epoch-of-{}", pod.name));
+    }
+    let mut seen = with(observation(target(), at(100)), "new", 2, pods);
+    seen.previous.drains = vec![
+        drain("new-0", DrainWay::Readiness, 99),
+        drain("new-1", DrainWay::Readiness, 99),
+    ];
+    assert_eq!(leaving(&seen), ["new-1"]);
 }
