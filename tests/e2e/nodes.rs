@@ -1,21 +1,23 @@
 //! Two operators on two nodes, and an app on both under load from both: the one that leads is killed or stopped in
-//! the middle of a rollout, or lost with its node. `cargo xtask test nodes` runs them one at a time, in the order of
+//! the middle of a rollout, or its node is drained or lost. `cargo xtask test nodes` runs them one at a time, in the order of
 //! their names: the node that the last one loses does not come back.
 
+mod vanished;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
+use tokio::process::Command;
 
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
-use crate::cluster::{Verdict, World, is_ready, names, test_alone, test_under_load};
+use crate::cluster::{Verdict, World, names, test_alone, test_under_load};
 use crate::figure::{assert_at_most, count, show, slack};
 use crate::load::{Clients, Found, Load};
 use crate::node::Node;
@@ -42,6 +44,57 @@ fn app() -> App {
             "matchLabelKeys": ["pod-template-hash"],
         }]),
     )
+}
+
+/// B67: with all of its pods. The next rollout is made while the node is away.
+#[test]
+fn draining_the_leaders_node_loses_nothing() {
+    test_under_load("nodes-drain", |world| async move {
+        let nodes = both();
+        let (first, second) = (&nodes[0], &nodes[1]);
+        let operator = Operator::of(&world);
+        lead_from(second, &operator).await;
+        Load::prepare_on(&world, first).await;
+        let app = app();
+        world.create::<GracefulDeployment>(app.object()).await;
+        world.create::<Service>(app.service()).await;
+        world.complete("app", SOON).await;
+        spread(&world, &nodes).await;
+        let load = Load::start(&world, &[("app", Clients::MIXED)]).await;
+        let drain = format!(
+            "drain {} --delete-emptydir-data --timeout=180s",
+            second.name
+        );
+        operator.take_over(async || kubectl(&drain).await).await;
+        world
+            .patch::<GracefulDeployment>("app", app.change(2))
+            .await;
+        world.complete("app", ROLLOUT).await;
+        let found = load.finish().await;
+        kubectl(&format!("uncordon {}", second.name)).await;
+        operator.take_over_after_deletion().await;
+        apart(&operator).await;
+        if found.is_disturbed() {
+            return Verdict::Disturbed;
+        }
+        let arm = found.arm("app");
+        arm.assert_nothing_lost();
+        show(
+            "two nodes: requests while the leader's node is drained, none lost",
+            count(arm.requests),
+            None,
+            "requests",
+        );
+        Verdict::Held
+    });
+}
+
+async fn kubectl(line: &str) {
+    let mut kubectl = Command::new("kubectl");
+    let said = kubectl.args(line.split_whitespace()).output().await;
+    let said = said.expect("kubectl");
+    let words = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "kubectl {line}: {words}");
 }
 
 /// R01, R02, R07: on another node too, with its Lease still held.
@@ -166,69 +219,6 @@ fn operators_are_on_two_nodes_after_each_rollout_of_their_own() {
     });
 }
 
-/// R08, R09: last, because the node stays away. What the other node's pods serve is not lost, and the
-/// rollout goes on there.
-#[test]
-fn whole_node_of_the_leader_lost_costs_the_other_nodes_pods_nothing() {
-    test_alone("nodes-lost", |world| async move {
-        let nodes = both();
-        let (first, second) = (&nodes[0], &nodes[1]);
-        let operator = Operator::of(&world);
-        lead_from(second, &operator).await;
-        Load::prepare_on(&world, first).await;
-        let app = app().pod(
-            "/tolerations",
-            json!(["unreachable", "not-ready"].map(leave_soon)),
-        );
-        // From where the load is, this one reaches the living node's pods alone.
-        let mut near = app.service();
-        near["metadata"]["name"] = json!("near");
-        near["spec"]["internalTrafficPolicy"] = json!("Local");
-        world.create::<GracefulDeployment>(app.object()).await;
-        world.create::<Service>(app.service()).await;
-        world.create::<Service>(near).await;
-        world.complete("app", SOON).await;
-        let before = spread(&world, &nodes).await;
-        let load = Load::start_from(first, &world, &[("near", Clients::MIXED)]).await;
-        world
-            .patch::<GracefulDeployment>("app", app.change(2))
-            .await;
-        world.draining("app", 1).await;
-        let leader = operator.leading_pod().await;
-        assert_eq!(operator.placed().await[&leader], second.name);
-        let began = Instant::now();
-        let seconds = operator.take_over(async || second.lose()).await;
-        let figure = "two nodes: another operator leads after the leader's node is lost";
-        show(figure, seconds, Some(slack() * AFTER_A_KILL), "s");
-        replaced_on(first, &world, &before).await;
-        let whole = began.elapsed().as_secs_f64();
-        world.complete("app", ROLLOUT).await;
-        let found = load.finish().await;
-        assert!(
-            !found.is_disturbed(),
-            "pods that never changed lost requests"
-        );
-        let arm = found.arm("near");
-        arm.assert_nothing_lost();
-        show(
-            "two nodes: requests to the living node while the leader's is lost, none lost",
-            count(arm.requests),
-            None,
-            "requests",
-        );
-        show(
-            "two nodes: all new pods ready on the living node after the leader's is lost",
-            whole,
-            None,
-            "s",
-        );
-        assert!(
-            seconds <= slack() * AFTER_A_KILL,
-            "{figure}: {seconds:.2} s"
-        );
-    });
-}
-
 /// Makes the operator on this node the one that leads.
 async fn lead_from(node: &Node, operator: &Operator) {
     apart(operator).await;
@@ -237,36 +227,6 @@ async fn lead_from(node: &Node, operator: &Operator) {
         operator.take_over_after_deletion().await;
         apart(operator).await;
     }
-}
-
-/// Another pod is made at once for one on a lost node, in place of after five minutes.
-fn leave_soon(taint: &str) -> Value {
-    json!({
-        "key": format!("node.kubernetes.io/{taint}"),
-        "operator": "Exists",
-        "effect": "NoExecute",
-        "tolerationSeconds": 5,
-    })
-}
-
-/// Waits until all of the app's pods are new ones on this node, and its old ones there are gone.
-async fn replaced_on(node: &Node, world: &World, before: &BTreeMap<String, String>) {
-    let what = format!("the rollout is done on {}", node.name);
-    world
-        .until(&what, ROLLOUT, async || {
-            let mut pods = world.pods("app").await;
-            pods.retain(|pod| node_of(pod) == node.name);
-            let is_old = |pod: &Pod| before.contains_key(&pod.name_any());
-            let old = names(&pods).into_iter().zip(pods.iter().map(is_old));
-            let old: Vec<_> = old.filter(|(_, is_old)| *is_old).collect();
-            let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-            if ready == 4 && old.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{ready} ready, old ones left: {old:?}"))
-            }
-        })
-        .await;
 }
 
 /// The cluster's two nodes.
