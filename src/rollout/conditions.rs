@@ -8,7 +8,7 @@ use super::observation::Observation;
 use super::plan::Draft;
 use super::target::{Overdue, Target};
 use crate::api::reason::Reason;
-use crate::api::v1alpha1::{DrainCause, DrainWay, GracefulDeploymentStatus};
+use crate::api::v1alpha1::{DrainCause, DrainEnd, DrainWay, GracefulDeploymentStatus};
 
 /// Status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +190,7 @@ fn drains(draft: &Draft) -> Option<String> {
             };
             let since = stamp(drain.since.0);
             let until = match (&drain.deadline, drain.way) {
+                _ if drain.outcome == Some(DrainEnd::NodeLost) => "its node is lost".into(),
                 (Some(deadline), _) if drain.is_kept() => {
                     format!("kept beyond its deadline at {}", stamp(deadline.0))
                 }

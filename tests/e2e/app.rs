@@ -10,6 +10,7 @@ pub(crate) struct App {
     name: String,
     version: u32,
     spec: Value,
+    pod: Value,
     container: Value,
     env: Vec<Value>,
     kind: Kind,
@@ -44,6 +45,13 @@ impl App {
                 "replicas": 1,
                 "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
                 "selector": {"matchLabels": {"app": name}},
+            }),
+            pod: json!({
+                "securityContext": {
+                    "runAsNonRoot": true,
+                    "runAsUser": 65532,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
             }),
             container: json!({
                 "name": "app",
@@ -80,6 +88,12 @@ impl App {
     /// Sets a field of the spec by its JSON pointer below `/spec`.
     pub(crate) fn spec(mut self, pointer: &str, value: Value) -> Self {
         set(&mut self.spec, pointer, value);
+        self
+    }
+
+    /// Sets a field of the pods by its JSON pointer below `/spec/template/spec`.
+    pub(crate) fn pod(mut self, pointer: &str, value: Value) -> Self {
+        set(&mut self.pod, pointer, value);
         self
     }
 
@@ -133,17 +147,9 @@ impl App {
         env.retain(|usual| self.env.iter().all(|own| own["name"] != usual["name"]));
         env.extend(self.env.iter().cloned());
         container["env"] = json!(env);
-        json!({
-            "metadata": {"labels": {"app": self.name}},
-            "spec": {
-                "securityContext": {
-                    "runAsNonRoot": true,
-                    "runAsUser": 65532,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "containers": [container],
-            },
-        })
+        let mut pod = self.pod.clone();
+        pod["containers"] = json!([container]);
+        json!({"metadata": {"labels": {"app": self.name}}, "spec": pod})
     }
 }
 

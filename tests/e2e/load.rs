@@ -8,13 +8,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 
 use crate::app::App;
 use crate::cluster::World;
+use crate::node::Node;
 
 /// Name of the control arm.
 const CONTROL: &str = "control";
@@ -78,7 +79,17 @@ impl Clients {
 impl Load {
     /// Starts the control arm's pods; wanted once per world before the first load.
     pub(crate) async fn prepare(world: &World) {
-        let control = App::deployment(CONTROL);
+        Self::prepare_with(world, App::deployment(CONTROL)).await;
+    }
+
+    /// As [`Load::prepare`], with the control arm's pods on this node.
+    pub(crate) async fn prepare_on(world: &World, node: &Node) {
+        let selector = json!({"kubernetes.io/hostname": node.name});
+        let control = App::deployment(CONTROL).pod("/nodeSelector", selector);
+        Self::prepare_with(world, control).await;
+    }
+
+    async fn prepare_with(world: &World, control: App) {
         world.create::<Deployment>(control.object()).await;
         world.create::<Service>(control.service()).await;
         world
@@ -99,8 +110,14 @@ impl Load {
             .await;
     }
 
-    /// Begins to load these Services, and the control arm beside them with a tenth of it.
+    /// Begins to load these Services, and the control arm beside them with a tenth of it, from the first node.
     pub(crate) async fn start(world: &World, arms: &[(&str, Clients)]) -> Self {
+        let nodes = Node::all();
+        Self::start_from(nodes.first().expect("a node"), world, arms).await
+    }
+
+    /// As [`Load::start`], from this node's network.
+    pub(crate) async fn start_from(node: &Node, world: &World, arms: &[(&str, Clients)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut targets = Vec::new();
         let control = (
@@ -134,14 +151,14 @@ impl Load {
         let spec = json!({
             "seconds": 900,
             "maxRequests": 1_000_000,
-            // Addresses that the cluster's node has for this.
-            "sources": ["10.10.0.101", "10.10.0.102", "10.10.0.103", "10.10.0.104"],
+            "sources": node.sources(),
             "targets": targets,
         });
         let file = folder.path().join("spec.json");
         std::fs::write(&file, spec.to_string()).unwrap();
         let xtask = std::env::var_os("XTASK").expect("XTASK: run `cargo xtask test e2e`");
-        let child = Command::new(xtask)
+        let child = node
+            .command(xtask)
             .args(["load", "--while-stdin", "--spec"])
             .arg(&file)
             .arg("--out")

@@ -15,6 +15,7 @@ mod figure;
 mod load;
 #[path = "../fixtures/monitor.rs"]
 mod monitor;
+mod node;
 mod process;
 mod stream;
 mod timeline;
@@ -29,6 +30,7 @@ mod exits;
 mod first;
 mod helm;
 mod input;
+mod nodes;
 mod operator;
 mod operators;
 mod redis;

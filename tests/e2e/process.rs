@@ -43,6 +43,21 @@ pub(crate) fn hostname(pid: u32) -> Option<String> {
     String::from_utf8(name.to_vec()).ok()
 }
 
+/// What a process was started with as `NAME=value`.
+pub(crate) fn argument(pid: u32, name: &str) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let line = String::from_utf8(line).ok()?;
+    let value = line.split('\0').find_map(|one| one.strip_prefix(name));
+    Some(value?.strip_prefix('=')?.to_owned())
+}
+
+/// The process that started it.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    line.trim().parse().ok()
+}
+
 /// Resident memory in KiB; 0 where the process is gone.
 pub(crate) fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `cargo xtask bench` and the stages soak and scale: the tests that measure, held to their limits themselves,
+//! `cargo xtask bench` and the stages nodes, soak and scale: the tests that measure, held to their limits themselves,
 //! one at a time on a cluster of their own. It judges nothing: the tests do, and this collects the figures they print.
 
 use std::time::Duration;
@@ -18,6 +18,9 @@ const BENCH: (&str, &str) = ("GRACEFUL_BENCH", "1");
 /// three times under it.
 const MEASURE: &str =
     "bench:: bounds:: exits:: operator::leader rollout:: --skip rollout::new_pods_are_ready";
+
+/// Those that need two nodes.
+const NODES: &str = "nodes::";
 
 /// The long ones, which look for what grows.
 const SOAK: &str = "soak::";
@@ -52,33 +55,33 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         MEASURE.clone_into(&mut tests);
     }
     let name = args.record.then_some("bench");
-    conclude(&[measure("bench", &tests, name, &mut interrupted).await])
+    conclude(&[measure(Stage::Bench, &tests, name, &mut interrupted).await])
 }
 
 /// The stage `bench` of the long run.
 pub(crate) async fn stage(interrupted: &mut bool) -> Outcome {
-    measure("bench", MEASURE, Some("bench"), interrupted).await
+    measure(Stage::Bench, MEASURE, Some("bench"), interrupted).await
+}
+
+/// The stage `nodes` of the long run.
+pub(crate) async fn nodes(interrupted: &mut bool) -> Outcome {
+    measure(Stage::Nodes, NODES, Some("nodes"), interrupted).await
 }
 
 /// The stage `soak` of the long run.
 pub(crate) async fn soak(interrupted: &mut bool) -> Outcome {
-    measure("soak", SOAK, Some("soak"), interrupted).await
+    measure(Stage::Soak, SOAK, Some("soak"), interrupted).await
 }
 
 /// The stage `scale` of the long run.
 pub(crate) async fn scale(interrupted: &mut bool) -> Outcome {
-    measure("scale", SCALE, Some("scale"), interrupted).await
+    measure(Stage::Scale, SCALE, Some("scale"), interrupted).await
 }
 
 /// Runs tests on a quiet cluster, prints their figures, and records them under the name.
-async fn measure(
-    stage: &'static str,
-    tests: &str,
-    name: Option<&str>,
-    interrupted: &mut bool,
-) -> Outcome {
+async fn measure(stage: Stage, tests: &str, name: Option<&str>, interrupted: &mut bool) -> Outcome {
     let mut figures = Vec::new();
-    let is_scale = stage == "scale";
+    let is_scale = stage == Stage::Scale;
     let work = async {
         // The compiler first: what it takes is not there to be measured.
         let programs = is_scale.then(|| image::programs(Progress::start()));
@@ -86,9 +89,8 @@ async fn measure(
             .transpose()?
             .map(|folder| folder.join("graceful-operator"));
         let operator = operator.map(|path| path.display().to_string());
-        let result = in_cluster(stage, interrupted, async |rig| {
-            let needs = if is_scale { Stage::Scale } else { Stage::E2e };
-            let binary = set_up(rig, needs).await?;
+        let result = in_cluster(stage.name(), interrupted, async |rig| {
+            let binary = set_up(rig, stage).await?;
             let arguments = tests.split_whitespace().chain(HOW.split_whitespace());
             let mut env = vec![BENCH];
             env.extend(operator.as_deref().map(|path| (SHIPPED, path)));
@@ -106,12 +108,12 @@ async fn measure(
         result?;
         name.map_or(Ok(()), |name| measurements::record(name, figures))
     };
-    let again = if stage == "bench" {
+    let again = if stage == Stage::Bench {
         "cargo xtask bench".to_owned()
     } else {
-        format!("cargo xtask test {stage}")
+        format!("cargo xtask test {}", stage.name())
     };
-    Outcome::of_async(stage, &again, work).await
+    Outcome::of_async(stage.name(), &again, work).await
 }
 
 /// A figure without a value is not within its limit.

@@ -74,6 +74,8 @@ pub(crate) enum Stage {
     Upgrade,
     /// Long: kinds of work that take minutes.
     Works,
+    /// Long: the operator that leads killed, stopped, and lost with its node, on two nodes.
+    Nodes,
     /// Long: what grows in the operator over many objects.
     Soak,
     /// Long: one operator with a thousand objects and five thousand pods, on a real API server.
@@ -83,7 +85,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Check => "check",
             Self::Offline => "offline",
@@ -97,10 +99,16 @@ impl Stage {
             Self::Mutants => "mutants",
             Self::Upgrade => "upgrade",
             Self::Works => "works",
+            Self::Nodes => "nodes",
             Self::Soak => "soak",
             Self::Scale => "scale",
             Self::Bench => "bench",
         }
+    }
+
+    /// How many nodes its cluster has.
+    fn nodes(self) -> u8 {
+        if self == Self::Nodes { 2 } else { 1 }
     }
 
     /// Whether it is left to `--full`.
@@ -146,6 +154,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Simulation => outcomes.push(full::simulation()),
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),
             Stage::Upgrade => outcomes.push(upgrade::stage(&mut interrupted).await),
+            Stage::Nodes => outcomes.push(bench::nodes(&mut interrupted).await),
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
             Stage::Scale => outcomes.push(bench::scale(&mut interrupted).await),
             Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
@@ -215,6 +224,7 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
             "first::",
             "upgrade::",
             "works::",
+            "nodes::",
             "recording::",
         ];
         arguments.extend(skip(&others));
@@ -285,7 +295,7 @@ pub(crate) async fn in_cluster(
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
         Stage::Changes | Stage::StateMetrics | Stage::Scale => Stage::Cluster,
-        Stage::Works => Stage::E2e,
+        Stage::Works | Stage::Nodes | Stage::Soak | Stage::Bench => Stage::E2e,
         _ => stage,
     };
     let binary = test_binary(tests.name()).await?;
@@ -298,7 +308,7 @@ pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
         })
         .await??;
     }
-    rig.up().await?;
+    rig.up(stage.nodes()).await?;
     if tests == Stage::E2e {
         rig.install().await?;
         for name in example::ALL

@@ -217,6 +217,13 @@ fn draining_pod_on_a_lost_node_is_never_called_drained() {
             .is_none_or(|drain| drain.outcome == Some(DrainEnd::NodeLost))
     });
     assert!(told(&world, "DrainNodeLost") >= 1);
+    let conditions = &world.status.conditions;
+    let draining = conditions
+        .iter()
+        .find(|one| one.type_ == "Draining")
+        .unwrap();
+    let message = &draining.message;
+    assert!(message.ends_with("; its node is lost"), "{message}");
     world.settle();
     assert_eq!(world.pods("v2").len(), 4);
 }

@@ -68,8 +68,10 @@ impl Rig {
         self.run("image", self.xtask(&["image"])).await
     }
 
-    pub(super) async fn up(&self) -> Result<()> {
-        self.run("cluster up", self.cluster("up")).await
+    pub(super) async fn up(&self, nodes: u8) -> Result<()> {
+        let mut up = self.cluster("up");
+        up.arg("--nodes").arg(nodes.to_string());
+        self.run("cluster up", up).await
     }
 
     /// Installs the operator, and loads the example that the tests run.

@@ -41,7 +41,7 @@ pub(super) async fn stage(interrupted: &mut bool) -> Outcome {
         let binary = test_binary("e2e").await?;
         let versions = tokio::task::spawn_blocking(|| anyhow::Ok([previous()?, present()?]));
         let versions = versions.await??;
-        rig.up().await?;
+        rig.up(1).await?;
         rig.load(example::FIRST).await?;
         let program = example::build(example::FIRST)?;
         for tag in NAMED.1 {
