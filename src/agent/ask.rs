@@ -3,18 +3,21 @@
 //! [`super::question`].
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::header::{
     ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    TRANSFER_ENCODING,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::activity::Millis;
 use super::clock::processor_time;
-use super::exposition::Page;
+use super::exposition::{End, Page};
 use super::http::{HttpError, Reply, connect, get};
 use super::question::{Answer, Asked, Question, Why};
 use super::trouble::Trouble;
@@ -133,53 +136,64 @@ impl Asking {
 /// Puts a question once.
 async fn put(question: &Question, opened: &Cell<u32>) -> Answer {
     let answered = async {
-        match question {
-            Question::HttpGet(_) => well(question, opened).await,
-            Question::Metric(metric) => {
-                let mut page = Page::new(metric);
-                let is_open = read(question, opened, METRICS, |piece| page.push(piece)).await?;
-                let sum = page.sum(is_open).map_err(Answer::Error)?;
+        match connect(question.port()).await {
+            Ok((stream, address)) => {
+                opened.set(opened.get().wrapping_add(1));
+                answer(question, stream, address).await
+            }
+            Err(error) => Answer::Error(why(&error)),
+        }
+    };
+    let answer = timeout(LIMIT, answered).await;
+    answer.unwrap_or(Answer::Error(Why::TooSlow))
+}
+
+/// The answer that comes by this connection, however long it takes.
+pub async fn answer(
+    question: &Question,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+) -> Answer {
+    let answered = match question {
+        Question::HttpGet(_) => read(question, stream, address, PAGE, |_| ())
+            .await
+            .map(|_| Answer::Done),
+        Question::Metric(metric) => {
+            let mut page = Page::new(metric);
+            let end = read(question, stream, address, METRICS, |piece| page.push(piece)).await;
+            end.and_then(|end| page.sum(end)).map(|sum| {
                 #[expect(clippy::cast_precision_loss, reason = "a sample is no more exact")]
                 let is_low = sum <= metric.at_most as f64;
-                Ok(if is_low {
+                if is_low {
                     Answer::Done
                 } else {
                     Answer::NotYet(Why::Above)
-                })
-            }
+                }
+            })
         }
     };
-    match timeout(LIMIT, answered).await {
-        Ok(Ok(answer) | Err(answer)) => answer,
-        Err(_) => Answer::Error(Why::TooSlow),
+    match (answered, question) {
+        (Ok(answer), _) => answer,
+        // Another status of such a page is an answer too: the work goes on.
+        (Err(why @ Why::Status(_)), Question::HttpGet(_)) => Answer::NotYet(why),
+        (Err(why), _) => Answer::Error(why),
     }
 }
 
-/// Whether the page answers well. Another status is an answer too: the work goes on.
-async fn well(question: &Question, opened: &Cell<u32>) -> Result<Answer, Answer> {
-    match read(question, opened, PAGE, |_| ()).await {
-        Ok(_) => Ok(Answer::Done),
-        Err(Answer::Error(why @ Why::Status(_))) => Ok(Answer::NotYet(why)),
-        Err(answer) => Err(answer),
-    }
-}
-
-/// Reads the page up to its end. `true` where it says that it is OpenMetrics.
+/// Reads the page up to its end, and says how that is known.
 async fn read(
     question: &Question,
-    opened: &Cell<u32>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
     most: usize,
     mut take: impl FnMut(&[u8]),
-) -> Result<bool, Answer> {
-    let wrong = |error: HttpError| Answer::Error(why(&error));
-    let (stream, address) = connect(question.port()).await.map_err(wrong)?;
-    opened.set(opened.get().wrapping_add(1));
+) -> Result<End, Why> {
     let accept = match question {
         Question::HttpGet(_) => "*/*",
         Question::Metric(_) => FORMATS,
     };
     let to = (question.path(), address, (ACCEPT, accept));
-    let mut is_open_metrics = false;
+    let mut end = End::Silence;
     let mut length = 0;
     get(stream, to, |reply| {
         match reply {
@@ -194,7 +208,7 @@ async fn read(
                     });
                 }
                 check(headers, most)?;
-                is_open_metrics = says(headers, CONTENT_TYPE, "application/openmetrics-text");
+                end = end_of(headers);
             }
             Reply::Piece(piece) => {
                 length += piece.len();
@@ -207,9 +221,19 @@ async fn read(
         Ok(())
     })
     .await
-    .map_err(wrong)?
-    .map_err(Answer::Error)?;
-    Ok(is_open_metrics)
+    .map_err(|error| why(&error))??;
+    Ok(end)
+}
+
+/// How the end of a page will be known.
+fn end_of(headers: &HeaderMap) -> End {
+    if says(headers, CONTENT_TYPE, "application/openmetrics-text") {
+        End::Marker
+    } else if headers.contains_key(CONTENT_LENGTH) || says(headers, TRANSFER_ENCODING, "chunked") {
+        End::Length
+    } else {
+        End::Silence
+    }
 }
 
 fn check(headers: &HeaderMap, most: usize) -> Result<(), Why> {

@@ -50,7 +50,7 @@ impl Clock {
     /// Where on this clock a kept moment lies: never in the future.
     #[must_use]
     pub fn place(&self, kept: &Stamp) -> Millis {
-        self.now() - elapsed(kept, &self.stamp())
+        self.now().saturating_sub(elapsed(kept, &self.stamp()))
     }
 }
 
@@ -62,7 +62,7 @@ fn elapsed(kept: &Stamp, now: &Stamp) -> Millis {
     } else {
         0
     };
-    (now.uptime - before).max(0)
+    now.uptime.saturating_sub(before).max(0)
 }
 
 /// Processor time that this process has used so far.
@@ -112,6 +112,8 @@ mod tests {
         assert_eq!(elapsed(&kept, &stamp("a", 4000)), 3000);
         assert_eq!(elapsed(&kept, &stamp("b", 700)), 700);
         assert_eq!(elapsed(&kept, &stamp("a", 900)), 0);
+        let earliest = stamp("a", Millis::MIN);
+        assert_eq!(elapsed(&earliest, &stamp("a", 900)), Millis::MAX);
     }
 
     #[test]

@@ -8,8 +8,20 @@ use self::line::{Series, series};
 use super::question::Why;
 use crate::api::v1alpha1::Metric;
 
-/// A line that comes in pieces is kept up to this length: many labels, not a page in one line.
+/// A line is read up to this length: many labels, not a page in one line. The same for one that comes at once,
+/// so that a page means the same in any pieces.
 const LINE: usize = 8192;
+
+/// How the end of a page is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By what HTTP says of its length.
+    Length,
+    /// By `# EOF`: it says that it is OpenMetrics.
+    Marker,
+    /// By nothing but the end of the connection, which would be the same if it was cut off.
+    Silence,
+}
 
 /// A page on its way.
 #[derive(Debug)]
@@ -47,7 +59,7 @@ impl<'a> Page<'a> {
         while let Some(at) = piece.iter().position(|byte| *byte == b'\n') {
             let (head, rest) = piece.split_at(at);
             piece = rest.get(1..).unwrap_or_default();
-            if self.line.is_empty() && !self.is_skipping {
+            if self.line.is_empty() && !self.is_skipping && head.len() <= LINE {
                 self.read(head);
             } else {
                 self.keep(head);
@@ -57,16 +69,24 @@ impl<'a> Page<'a> {
         self.keep(piece);
     }
 
-    /// The sum of the series, once the page has ended. `is_open_metrics` where it said that it is: then
-    /// it ends with `# EOF`, or it was cut off.
+    /// The sum of the series, once the page has ended.
     ///
     /// # Errors
     /// Why there is no such sum.
-    pub fn sum(mut self, is_open_metrics: bool) -> Result<f64, Why> {
+    pub fn sum(mut self, end: End) -> Result<f64, Why> {
+        let is_whole = match end {
+            End::Length => true,
+            End::Marker => {
+                self.end_line();
+                self.has_end
+            }
+            // `jobs 1` may have been `jobs 12`.
+            End::Silence => self.line.is_empty() && !self.is_skipping,
+        };
         self.end_line();
         match self.wrong {
             Some(why) => Err(why),
-            None if is_open_metrics && !self.has_end => Err(Why::CutOff),
+            None if !is_whole => Err(Why::CutOff),
             None if self.series == 0 => Err(Why::Missing),
             None if self.sum.is_nan() => Err(Why::NotANumber),
             None => Ok(self.sum),
@@ -109,7 +129,7 @@ impl<'a> Page<'a> {
     }
 
     fn read(&mut self, line: &[u8]) {
-        if line.starts_with(b"# EOF") {
+        if line.trim_ascii_end() == b"# EOF" {
             self.has_end = true;
         }
         if !self.may_be_ours(line) {

@@ -106,7 +106,7 @@ pub enum Reply<'a> {
 /// # Errors
 /// When the connection breaks or the answer is not HTTP. The inner one is that of `take`.
 pub async fn get<E>(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     (path, address, accept): (&str, SocketAddr, (HeaderName, &str)),
     mut take: impl FnMut(Reply<'_>) -> Result<(), E>,
 ) -> Result<Result<(), E>, HttpError> {

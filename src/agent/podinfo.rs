@@ -91,11 +91,19 @@ impl Podinfo {
     pub fn config(&self) -> Result<Drain, String> {
         let text = fs::read_to_string(self.folder.join(CONFIG_FILE));
         let text = text.map_err(|error| format!("read the annotation: {error}"))?;
-        if text.trim().is_empty() {
-            return Ok(Drain::default());
-        }
-        serde_json::from_str(&text).map_err(|error| error.to_string())
+        parse_config(&text)
     }
+}
+
+/// Reads the settings of an unplanned exit; none asked for are the defaults.
+///
+/// # Errors
+/// In words, where they cannot be understood.
+pub fn parse_config(text: &str) -> Result<Drain, String> {
+    if text.trim().is_empty() {
+        return Ok(Drain::default());
+    }
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

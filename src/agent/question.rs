@@ -96,8 +96,8 @@ pub enum Why {
     /// Compressed, which nobody asked for.
     #[error("the answer is encoded")]
     Encoded,
-    /// OpenMetrics without its end.
-    #[error("the page ends without # EOF")]
+    /// OpenMetrics without its end, or a last line that may go on.
+    #[error("the page ends without # EOF, or within a line")]
     CutOff,
     /// No series.
     #[error("the page has no series of that name with these labels")]

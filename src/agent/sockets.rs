@@ -146,7 +146,10 @@ impl Raw {
             unacknowledged: queue.saturating_sub(our_end),
             info: self.info.map(|info| Info {
                 received: info.received.saturating_sub(u64::from(clients_end)),
-                written: (info.acked + u64::from(queue)).saturating_sub(u64::from(our_end)),
+                written: info
+                    .acked
+                    .saturating_add(queue.into())
+                    .saturating_sub(our_end.into()),
                 received_ago: info.received_ago,
                 sent_ago: info.sent_ago,
                 acked_ago: info.acked_ago,
@@ -267,7 +270,7 @@ impl Table {
     /// When it does not work this time; some sockets may have been shown by then.
     pub fn read(&mut self, see: &mut dyn FnMut(Reading)) -> Result<MeasuredBy, SocketsError> {
         if let Way::Diag { socket, failures } = &mut self.way {
-            let parse = &mut |datagram: &[u8]| diag::parse(datagram, &mut |raw| see(raw.reading()));
+            let parse = &mut |datagram: &[u8]| diag::parse(datagram, see);
             match dump(socket, &self.request, &mut self.buffer, parse) {
                 Ok(()) => {
                     *failures = 0;

@@ -16,6 +16,12 @@ const CARGO_DENY: &str = "0.20.2";
 /// Advisories are left out: they need the network, and would turn an unchanged tree red overnight.
 const DENY: &str = "check --hide-inclusion-graph bans licenses sources";
 
+/// The fuzz targets are a package of their own.
+const FMT: [&str; 2] = [
+    "cargo fmt --all --check",
+    "cargo fmt --manifest-path fuzz/Cargo.toml --check",
+];
+
 /// `--all-targets` leaves out the tests that have `test = false`, and names beside it have no effect. The last
 /// is of the programs without traces.
 const CLIPPY: [&str; 3] = [
@@ -53,7 +59,9 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn source() -> Vec<Outcome> {
     let plain = |name, line: &str| Outcome::of(name, line, || sh(line, &[]));
     vec![
-        plain("fmt", "cargo fmt --all --check"),
+        Outcome::of("fmt", &FMT.join(" && "), || {
+            FMT.iter().try_for_each(|line| sh(line, &[]))
+        }),
         Outcome::of("deny", &format!("cargo deny {DENY}"), deny),
         Outcome::of("clippy", &CLIPPY.join(" && "), || {
             CLIPPY.iter().try_for_each(|line| sh(line, &[]))

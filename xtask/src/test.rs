@@ -60,7 +60,7 @@ pub(crate) enum Stage {
     E2e,
     /// Long: the book of docs/, made by mdBook.
     Book,
-    /// Long: properties with many cases.
+    /// Long: properties with many cases, and the agent's parsers by cargo-fuzz, which needs Rust's nightly.
     Fuzz,
     /// Long: the simulation with many seeds.
     Simulation,
@@ -150,7 +150,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Check => outcomes.extend(check::source()),
             Stage::Offline => outcomes.extend(check::offline()),
             Stage::Book => outcomes.push(full::book()),
-            Stage::Fuzz => outcomes.push(full::fuzz()),
+            Stage::Fuzz => outcomes.extend(full::fuzz()),
             Stage::Simulation => outcomes.push(full::simulation()),
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),
             Stage::Upgrade => outcomes.push(upgrade::stage(&mut interrupted).await),

@@ -21,7 +21,7 @@ fn metric(name: &str, labels: &[(&str, &str)]) -> Metric {
 fn sum_of(page: &str, metric: &Metric) -> Result<f64, Why> {
     let mut read = Page::new(metric);
     read.push(page.as_bytes());
-    read.sum(false)
+    read.sum(End::Length)
 }
 
 fn jobs(page: &str) -> Result<f64, Why> {
@@ -123,7 +123,7 @@ fn open_metrics_that_is_cut_off_is_an_error() {
     let read = |page: &str| {
         let mut read = Page::new(&jobs);
         read.push(page.as_bytes());
-        read.sum(true)
+        read.sum(End::Marker)
     };
     let exemplar = "jobs_total 3.0 1520879607.789 # {trace=\"1\"} 9.8\n";
     assert_eq!(read(&format!("jobs 0\n{exemplar}# EOF\n")), Ok(0.0));
@@ -131,8 +131,35 @@ fn open_metrics_that_is_cut_off_is_an_error() {
 }
 
 #[test]
-fn last_line_needs_no_end() {
-    assert_eq!(jobs("jobs 1\njobs{a=\"b\"} 2"), Ok(3.0));
+fn last_line_needs_no_end_where_the_length_is_known() {
+    let page = "jobs 1\njobs{a=\"b\"} 2";
+    assert_eq!(jobs(page), Ok(3.0));
+    let jobs = metric("jobs", &[]);
+    let read = |page: &str| {
+        let mut read = Page::new(&jobs);
+        read.push(page.as_bytes());
+        read.sum(End::Silence)
+    };
+    assert_eq!(read(page), Err(Why::CutOff), "2 may have been 20");
+    assert_eq!(read(&format!("{page}0\n")), Ok(21.0));
+}
+
+#[test]
+fn another_comment_is_no_end_of_open_metrics() {
+    let jobs = metric("jobs", &[]);
+    for (comment, expected) in [("# EOFX", Err(Why::CutOff)), ("# EOF\r", Ok(0.0))] {
+        let mut page = Page::new(&jobs);
+        page.push(format!("jobs 0\n{comment}\n").as_bytes());
+        assert_eq!(page.sum(End::Marker), expected);
+    }
+}
+
+#[test]
+fn long_line_is_refused_in_one_piece_as_in_many() {
+    let jobs = metric("jobs", &[]);
+    let mut page = Page::new(&jobs);
+    page.push(format!("jobs{{a=\"{}\"}} 0\n", "x".repeat(LINE)).as_bytes());
+    assert_eq!(page.sum(End::Length), Err(Why::Unreadable));
 }
 
 /// T11: of a line without end nothing is kept but its beginning.
@@ -148,7 +175,7 @@ fn endless_line_takes_no_more_memory_than_another() {
             assert!(page.line.capacity() <= 2 * LINE, "{}", page.line.capacity());
         }
         page.push(b"\"} 1\n");
-        assert_eq!(page.sum(false), expected);
+        assert_eq!(page.sum(End::Length), expected);
     }
 }
 
@@ -208,7 +235,7 @@ proptest! {
             read.push(piece);
             rest = after;
         }
-        prop_assert_eq!(read.sum(false), expected);
+        prop_assert_eq!(read.sum(End::Length), expected);
     }
 
     /// T11, T12.
@@ -227,7 +254,7 @@ proptest! {
         for piece in &bytes {
             pieces.push(piece);
         }
-        let (whole, pieces) = (whole.sum(false), pieces.sum(false));
+        let (whole, pieces) = (whole.sum(End::Length), pieces.sum(End::Length));
         prop_assert_eq!(format!("{whole:?}"), format!("{pieces:?}"));
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
 
-use super::diag::{self, DiagError, MESSAGE};
+use super::diag::{self, DiagError, MESSAGE, Part};
 use super::{BUFFER, SocketsError, canonical, dump};
 
 /// `SKNLGRP_INET_TCP_DESTROY` and `SKNLGRP_INET6_TCP_DESTROY` (`include/uapi/linux/sock_diag.h`).
@@ -97,13 +97,7 @@ impl Closings {
                 other => other?,
             };
             let datagram = self.buffer.get(..length).unwrap_or_default();
-            let parsed = diag::messages(datagram, &mut |body| {
-                if let Some(closed) = closed(body)? {
-                    see(closed);
-                }
-                Ok(())
-            });
-            parsed.map_err(io::Error::other)?;
+            announced(datagram, see).map_err(io::Error::other)?;
         }
     }
 }
@@ -122,12 +116,38 @@ pub fn remains(see: &mut dyn FnMut(Remain)) -> Result<(), SocketsError> {
     let question = diag::question(&[], STATES);
     let mut buffer = vec![0; BUFFER];
     dump(&mut None, &question, &mut buffer, &mut |datagram| {
-        diag::messages(datagram, &mut |body| {
-            if let Some(remain) = remain(body, patience) {
-                see(remain);
-            }
-            Ok(())
-        })
+        remaining(datagram, patience, see)
+    })
+}
+
+/// Shows every connection that one datagram announces the end of.
+///
+/// # Errors
+/// When a length points past the end.
+pub fn announced(datagram: &[u8], see: &mut dyn FnMut(Closed)) -> Result<Part, DiagError> {
+    diag::messages(datagram, &mut |body| {
+        if let Some(closed) = closed(body)? {
+            see(closed);
+        }
+        Ok(())
+    })
+}
+
+/// Shows what is left of connections in one datagram of the answer. The kernel waits for `patience`, in
+/// milliseconds, until the other side has closed too.
+///
+/// # Errors
+/// When a length points past the end.
+pub fn remaining(
+    datagram: &[u8],
+    patience: u32,
+    see: &mut dyn FnMut(Remain),
+) -> Result<Part, DiagError> {
+    diag::messages(datagram, &mut |body| {
+        if let Some(remain) = remain(body, patience) {
+            see(remain);
+        }
+        Ok(())
     })
 }
 
@@ -278,7 +298,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_break_the_parsers(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
-            let _ = diag::messages(&bytes, &mut |body| closed(body).map(drop));
+            let _ = announced(&bytes, &mut |_| ());
+            let _ = remaining(&bytes, 60_000, &mut |_| ());
             let _ = remain(&bytes, 60_000);
         }
     }

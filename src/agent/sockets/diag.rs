@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use thiserror::Error;
 
-use super::{Raw, RawInfo, State};
+use super::{Raw, RawInfo, Reading, State};
 
 /// `TCPDIAG_GETSOCK`: the one request that dumps IPv4 and IPv6 sockets in a single walk over the
 /// kernel's hash table, which `SOCK_DIAG_BY_FAMILY` would walk twice. The table is the machine's,
@@ -125,10 +125,10 @@ fn short(length: usize) -> u16 {
 ///
 /// # Errors
 /// When a length points past the end.
-pub(crate) fn parse(datagram: &[u8], see: &mut dyn FnMut(Raw)) -> Result<Part, DiagError> {
+pub fn parse(datagram: &[u8], see: &mut dyn FnMut(Reading)) -> Result<Part, DiagError> {
     messages(datagram, &mut |body| {
         if let Some(raw) = socket(body)? {
-            see(raw);
+            see(raw.reading());
         }
         Ok(())
     })
@@ -145,10 +145,16 @@ pub(super) fn messages(
         let kind = field::<2>(datagram, 4).map(u16::from_ne_bytes);
         let body = datagram.get(HEADER..length).ok_or(DiagError::Truncated)?;
         match kind {
-            Some(NLMSG_DONE) => return Ok(Part::Last),
-            Some(NLMSG_ERROR) => {
+            Some(kind @ (NLMSG_DONE | NLMSG_ERROR)) => {
                 let code = field::<4>(body, 0).map(i32::from_ne_bytes);
-                return Ok(Part::Refused(-code.ok_or(DiagError::Truncated)?));
+                let code = code.ok_or(DiagError::Truncated)?;
+                // A dump that fails on its way ends too, with the error (`netlink_dump`): without the module
+                // of TCP it is an end and nothing else.
+                return Ok(if kind == NLMSG_DONE && code >= 0 {
+                    Part::Last
+                } else {
+                    Part::Refused(code.saturating_neg())
+                });
             }
             _ => see(body)?,
         }
@@ -268,7 +274,7 @@ mod tests {
 
     fn sockets(datagram: &[u8]) -> (Vec<super::super::Reading>, Result<Part, DiagError>) {
         let mut seen = Vec::new();
-        let part = parse(datagram, &mut |raw| seen.push(raw.reading()));
+        let part = parse(datagram, &mut |reading| seen.push(reading));
         (seen, part)
     }
 
@@ -321,6 +327,14 @@ mod tests {
         assert_eq!(sockets(&message(NLMSG_DONE, &[0; 4])).1, Ok(Part::Last));
         let refused = message(NLMSG_ERROR, &(-13_i32).to_ne_bytes());
         assert_eq!(sockets(&refused).1, Ok(Part::Refused(13)));
+    }
+
+    #[test]
+    fn dump_that_failed_on_its_way_is_a_refusal() {
+        let failed = message(NLMSG_DONE, &(-2_i32).to_ne_bytes());
+        assert_eq!(sockets(&failed).1, Ok(Part::Refused(2)));
+        let lowest = message(NLMSG_ERROR, &i32::MIN.to_ne_bytes());
+        assert_eq!(sockets(&lowest).1, Ok(Part::Refused(i32::MAX)));
     }
 
     #[test]

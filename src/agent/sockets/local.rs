@@ -14,8 +14,9 @@ pub fn addresses() -> Vec<IpAddr> {
     all
 }
 
-/// An address line is followed by a line about it; `/32 host LOCAL` says that it is ours.
-fn parse_v4(text: &str) -> Vec<IpAddr> {
+/// Reads `fib_trie`. An address line is followed by a line about it; `/32 host LOCAL` says that it is ours.
+#[must_use]
+pub fn parse_v4(text: &str) -> Vec<IpAddr> {
     let mut last = None;
     let mut found = Vec::new();
     for line in text.lines().map(str::trim) {
@@ -31,7 +32,9 @@ fn parse_v4(text: &str) -> Vec<IpAddr> {
     found
 }
 
-fn parse_v6(text: &str) -> Vec<IpAddr> {
+/// Reads `if_inet6`: an address begins each line.
+#[must_use]
+pub fn parse_v6(text: &str) -> Vec<IpAddr> {
     text.lines()
         .filter_map(|line| u128::from_str_radix(line.split(' ').next()?, 16).ok())
         .map(|bits| Ipv6Addr::from(bits).into())

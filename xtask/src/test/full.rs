@@ -1,6 +1,8 @@
 //! What `cargo xtask test --full` adds without a cluster: the book, properties with many cases, the simulation with
 //! many seeds, and mutants of the planner. Long on purpose, and gentle to whoever works beside it.
 
+mod parsers;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -50,13 +52,16 @@ pub(super) fn book() -> Outcome {
     })
 }
 
-/// Properties with many times their cases.
-pub(super) fn fuzz() -> Outcome {
+/// Properties with many times their cases, and the agent's parsers by fuzzers that look for inputs.
+pub(super) fn fuzz() -> [Outcome; 2] {
     let again = format!(
         "{}={} {}={} {FUZZ}",
         CASES[0].0, CASES[0].1, CASES[1].0, CASES[1].1
     );
-    Outcome::of("fuzz", &again, || sh(FUZZ, &CASES))
+    [
+        Outcome::of("fuzz", &again, || sh(FUZZ, &CASES)),
+        Outcome::of("parsers", "cargo xtask test fuzz", parsers::fuzz),
+    ]
 }
 
 /// The simulation with many times its seeds.
