@@ -297,10 +297,11 @@ fn is_overdue(target: &Target, rollout: &RolloutRecord, draft: &mut Draft) -> bo
         return false;
     }
     let deadline = after(rollout.progressed.0, target.progress_deadline);
-    if deadline > draft.now {
+    let is_overdue = deadline <= draft.now;
+    if !is_overdue {
         draft.wake_at(deadline);
     }
-    deadline <= draft.now
+    is_overdue
 }
 
 /// Says what the first pod that is not in service waits for, and wakes when it has been ready for

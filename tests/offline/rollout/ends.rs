@@ -192,6 +192,25 @@ fn connections_that_a_drain_left_are_not_cut_twice() {
     assert_eq!(plan.status.unwrap().measured.drains, [-300]);
 }
 
+/// Nobody says how long it took: as long as it was given, where it ended with its grace period.
+#[test]
+fn app_that_ended_badly_with_its_grace_period_was_killed_and_took_all_of_its_time() {
+    for (code, is_late, killed, shutdowns) in [
+        (1, true, 1, &[-30][..]),
+        (0, true, 0, &[]),
+        (1, false, 0, &[]),
+        (137, false, 1, &[]),
+    ] {
+        let mut one = end("a", code);
+        one.containers[0].is_late = is_late;
+        one.exit = None;
+        let plan = plan(&seen(vec![left("a")], vec![one]));
+        assert_eq!(record(&plan).forced_kills, killed, "{code} {is_late}");
+        let measured = plan.status.expect("a status").measured;
+        assert_eq!(measured.shutdowns, shutdowns, "{code} {is_late}");
+    }
+}
+
 #[test]
 fn advice_is_told_when_it_changes() {
     let names = ["a", "b", "c", "d", "e"];
