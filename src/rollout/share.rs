@@ -106,12 +106,4 @@ mod tests {
         let most = size(u32::MAX, u32::MAX);
         assert_eq!(growth(u32::MAX, size(0, 0), most), 0);
     }
-
-    #[test]
-    fn a_size_is_read_as_it_is_written() {
-        let written = size(10, 3).to_string();
-        assert_eq!(written, "10+3");
-        assert_eq!(written.parse(), Ok(size(10, 3)));
-        assert!("ten".parse::<Size>().is_err());
-    }
 }

@@ -125,6 +125,60 @@ fn pod_that_never_began_is_not_counted() {
     assert_eq!(plan.counted.len(), 1, "and is not looked at again");
 }
 
+/// Neither what the same pod said of an earlier drain, nor what is said under another pod's name.
+#[test]
+fn receipt_of_another_drain_or_pod_counts_for_nothing() {
+    let own = receipt("a", Outcome::TimedOut, 8000);
+    let earlier = Receipt {
+        epoch: "earlier".into(),
+        ..own.clone()
+    };
+    let foreign = Receipt {
+        uid: "b".into(),
+        ..own
+    };
+    for other in [earlier, foreign] {
+        let end = End {
+            receipts: vec![other],
+            ..end("a", 0)
+        };
+        let plan = plan(&seen(vec![left("a")], vec![end]));
+        assert_eq!(plan.counted[0].connections_cut, 0);
+        assert_eq!(plan.counted[0].drain, None);
+    }
+}
+
+#[test]
+fn drain_is_counted_by_the_kind_of_what_came_last() {
+    let counted = |last: Option<&str>| {
+        let receipt = Receipt {
+            last: last.map(Into::into),
+            ..receipt("a", Outcome::Drained, 8000)
+        };
+        let end = End {
+            receipts: vec![receipt],
+            ..end("a", 0)
+        };
+        plan(&seen(vec![left("a")], vec![end])).counted[0].drain
+    };
+    let metric = counted(Some("metric jobs at port 8080"));
+    assert_eq!(metric, Some((8000, "metric")));
+    assert_eq!(counted(Some("magic")), Some((8000, "other")));
+    assert_eq!(counted(None), Some((8000, "none")));
+}
+
+/// What no clock can have measured is as much as a timeout may be.
+#[test]
+fn measured_drain_is_a_week_at_most() {
+    let end = End {
+        receipts: vec![receipt("a", Outcome::Drained, u64::MAX)],
+        ..end("a", 0)
+    };
+    let plan = plan(&seen(vec![left("a")], vec![end]));
+    let measured = &plan.status.as_ref().unwrap().measured;
+    assert_eq!(measured.drains, [7 * 24 * 3600]);
+}
+
 /// No receipt names a condition, and none knows how long it was waited for.
 #[test]
 fn drain_that_waited_for_a_condition_is_counted_by_it_and_as_long_as_it_took() {

@@ -2,7 +2,7 @@
 
 use graceful::api::reason::Reason;
 use graceful::api::v1alpha1::DrainWay;
-use graceful::rollout::{Hold, Invalid, Observation, Plan, plan};
+use graceful::rollout::{Hold, Invalid, Observation, Plan, Size, plan};
 
 use super::fixtures::{
     DrainSentence, PodSentence, at, drain, micro, observation, pod, revision, target,
@@ -20,6 +20,35 @@ fn replica_set_that_is_behind_is_named_where_nothing_else_holds() {
     let holds = plan(&seen).holds;
     let behind = |hold: &Hold| matches!(hold, Hold::ReplicaSetBehind { .. });
     assert!(!holds.is_empty() && !holds.iter().any(behind), "{holds:?}");
+}
+
+/// What holds a pod that is drained says which, and what it waits for.
+#[test]
+fn hold_of_a_drained_pod_names_it() {
+    let pod = || "chat-1".to_owned();
+    let forgotten = Hold::MinSeconds {
+        pod: pod(),
+        until: at(100),
+    };
+    let said = forgotten.to_string();
+    assert!(said.contains("forget chat-1 until"), "{said}");
+    let said = Hold::StillNamed { pod: pod() }.to_string();
+    assert!(
+        said.contains("chat-1") && said.contains("EndpointSlice"),
+        "{said}"
+    );
+}
+
+/// It is noted on a ReplicaSet, and read from it.
+#[test]
+fn size_is_read_as_it_is_written() {
+    let size = Size {
+        replicas: 10,
+        max_surge: 3,
+    };
+    assert_eq!(size.to_string(), "10+3");
+    assert_eq!("10+3".parse(), Ok(size));
+    assert!("ten".parse::<Size>().is_err());
 }
 
 #[test]
