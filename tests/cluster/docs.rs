@@ -38,6 +38,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "kubectl --namespace graceful-system logs",
         "asks a pod, which is e2e's",
     ),
+    (
+        "kubectl taint node NODE node.kubernetes.io/out-of-service",
+        "nodes::vanished of e2e loses a node, and says so in these words",
+    ),
 ];
 
 /// The commands of a page's shell blocks; one that goes on over lines is its first line.
