@@ -227,6 +227,26 @@ fn idle_new_pods_stay_beside_idle_old_ones_at_a_smaller_size() {
     assert_eq!(blocked(mixed), []);
 }
 
+/// Grown from 3 to 4: where there is no room for a share, what it was of is noted all the same.
+#[test]
+fn another_size_is_noted_on_all_that_have_pods_and_on_no_other() {
+    let sized = |mut seen: Observation| {
+        for set in &mut seen.revisions {
+            set.sized_for = Some(Size {
+                replicas: 3,
+                max_surge: 1,
+            });
+        }
+        seen
+    };
+    let seen = with(observation(target(), at(100)), "old", 1, ready("old", 4));
+    let full = sized(with(seen, "new", 2, unready("new", 1)));
+    assert_eq!(scales(&plan(&full)), [("old", 4), ("new", 1)]);
+    let seen = with(observation(target(), at(100)), "empty", 1, vec![]);
+    let alone = sized(with(seen, "new", 2, ready("new", 2)));
+    assert_eq!(scales(&plan(&alone)), [("new", 4)]);
+}
+
 /// All of the old pods may be needed again: the one that is still to be made, too.
 #[test]
 fn old_pod_that_may_be_needed_again_is_still_to_be_made() {
