@@ -74,16 +74,14 @@ impl<'a> Page<'a> {
     /// # Errors
     /// Why there is no such sum.
     pub fn sum(mut self, end: End) -> Result<f64, Why> {
+        let is_within_line = !self.line.is_empty() || self.is_skipping;
+        self.end_line();
         let is_whole = match end {
             End::Length => true,
-            End::Marker => {
-                self.end_line();
-                self.has_end
-            }
+            End::Marker => self.has_end,
             // `jobs 1` may have been `jobs 12`.
-            End::Silence => self.line.is_empty() && !self.is_skipping,
+            End::Silence => !is_within_line,
         };
-        self.end_line();
         match self.wrong {
             Some(why) => Err(why),
             None if !is_whole => Err(Why::CutOff),

@@ -45,7 +45,7 @@ impl Caches {
     /// neighbours': whether one is to be adopted is for `observe` to say.
     pub(super) fn objects_of<'a>(&self, object: &'a GracefulDeployment) -> Objects<'a> {
         let namespace = object.metadata.namespace.as_deref();
-        let id = Id::of(object.metadata.uid.as_deref().unwrap_or_default());
+        let id = Id::of_object(&object.metadata);
         let replica_sets = sorted(&self.replica_sets, |set| {
             let owner = set.key.owner.as_ref();
             owner.is_none_or(|owner| owner.id == id) && set.is_in(namespace)

@@ -56,10 +56,7 @@ fn draining_the_leaders_node_loses_nothing() {
         lead_from(second, &operator).await;
         Load::prepare_on(&world, first).await;
         let app = app();
-        world.create::<GracefulDeployment>(app.object()).await;
-        world.create::<Service>(app.service()).await;
-        world.complete("app", SOON).await;
-        spread(&world, &nodes).await;
+        begin(&world, &app, &nodes).await;
         let load = Load::start(&world, &[("app", Clients::MIXED)]).await;
         let drain = format!(
             "drain {} --delete-emptydir-data --timeout=180s",
@@ -133,10 +130,7 @@ async fn leader_ended(
     apart(&operator).await;
     Load::prepare(world).await;
     let app = app();
-    world.create::<GracefulDeployment>(app.object()).await;
-    world.create::<Service>(app.service()).await;
-    world.complete("app", SOON).await;
-    let mut placed = spread(world, &nodes).await;
+    let mut placed = begin(world, &app, &nodes).await;
     let before: BTreeSet<_> = placed.keys().cloned().collect();
     let arms = [("app", Clients::MIXED)];
     let loads = nodes
@@ -252,6 +246,14 @@ async fn apart(operator: &Operator) {
         "operators on one node: {placed:?}"
     );
     assert_eq!(i32::try_from(placed.len()), Ok(OPERATORS), "{placed:?}");
+}
+
+/// Waits until the app serves; its pods and their nodes.
+async fn begin(world: &World, app: &App, nodes: &[Node]) -> BTreeMap<String, String> {
+    world.create::<GracefulDeployment>(app.object()).await;
+    world.create::<Service>(app.service()).await;
+    world.complete("app", SOON).await;
+    spread(world, nodes).await
 }
 
 /// The app's pods and their nodes; there is one on each at least.

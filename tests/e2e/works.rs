@@ -9,3 +9,16 @@ mod outside;
 mod pacing;
 mod pool;
 mod postgres;
+
+use serde_json::json;
+
+use crate::app::App;
+
+/// An app whose drains reach their deadline after three seconds.
+fn hasty(name: &str) -> App {
+    App::graceful(name)
+        .spec("/drain/minSeconds", json!(0))
+        .spec("/drain/quietSeconds", json!(1))
+        .spec("/drain/timeoutSeconds", json!(3))
+        .spec("/drain/deletionTimeoutSeconds", json!(1))
+}

@@ -26,11 +26,7 @@ impl<'a> Pods<'a> {
         });
         Self {
             labels: all.iter().map(|pod| pod.labels()).collect(),
-            ids: all
-                .iter()
-                .filter_map(|pod| pod.metadata.uid.as_deref())
-                .map(Id::of)
-                .collect(),
+            ids: all.iter().map(|pod| Id::of_object(&pod.metadata)).collect(),
             addresses: addresses.collect(),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use graceful::api::v1alpha1::{DrainEnd, GracefulDeployment};
 
-use super::{AFTER_A_KILL, SOON, app, both, kubectl, lead_from, node_of, spread};
+use super::{AFTER_A_KILL, app, begin, both, kubectl, lead_from, node_of};
 use crate::cluster::{World, is_ready, names, test_alone};
 use crate::figure::{count, show, slack};
 use crate::load::{Clients, Load};
@@ -35,11 +35,8 @@ fn leaders_node_lost_costs_the_other_nodes_pods_nothing() {
         let mut near = app.service();
         near["metadata"]["name"] = json!("near");
         near["spec"]["internalTrafficPolicy"] = json!("Local");
-        world.create::<GracefulDeployment>(app.object()).await;
-        world.create::<Service>(app.service()).await;
         world.create::<Service>(near).await;
-        world.complete("app", SOON).await;
-        let before = spread(&world, &nodes).await;
+        let before = begin(&world, &app, &nodes).await;
         let load = Load::start_from(first, &world, &[("near", Clients::MIXED)]).await;
         world
             .patch::<GracefulDeployment>("app", app.change(2))

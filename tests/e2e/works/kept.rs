@@ -12,6 +12,7 @@ use graceful::api::v1alpha1::{
     DrainRecord, GracefulDeployment, GracefulDeploymentStatus, RolloutRecord,
 };
 
+use super::hasty;
 use crate::app::App;
 use crate::cluster::{World, condition, is_ready, names, test};
 use crate::examples::SOON;
@@ -26,14 +27,8 @@ const NEVER: Duration = Duration::from_secs(600);
 /// How long it is looked that nothing happens: several of the agent's deadlines.
 const WATCHED: Duration = Duration::from_secs(45);
 
-/// An app whose drains reach their deadline after three seconds.
 fn app(on_timeout: &str) -> App {
-    App::graceful("app")
-        .spec("/drain/minSeconds", json!(0))
-        .spec("/drain/quietSeconds", json!(1))
-        .spec("/drain/timeoutSeconds", json!(3))
-        .spec("/drain/deletionTimeoutSeconds", json!(1))
-        .spec("/drain/onTimeout", json!(on_timeout))
+    hasty("app").spec("/drain/onTimeout", json!(on_timeout))
 }
 
 async fn pod(world: &World, name: &str) -> Option<Pod> {

@@ -35,6 +35,13 @@ fn bounds(max_surge: u32, max_unavailable: u32) -> Target {
     }
 }
 
+fn paused() -> Target {
+    Target {
+        paused: true,
+        ..target()
+    }
+}
+
 /// How the pods leave whose drains are new.
 fn begun(seen: &Observation, plan: &Plan) -> Vec<DrainWay> {
     let known = |uid: &str| seen.previous.drains.iter().any(|drain| drain.uid == uid);
@@ -281,11 +288,7 @@ fn recreate_makes_no_pod_beside_one_that_is_not_gone() {
 /// The surge is no room to grow into.
 #[test]
 fn paused_size_is_kept_and_not_exceeded() {
-    let wanted = Target {
-        paused: true,
-        ..target()
-    };
-    let seen = with(observation(wanted, at(100)), "new", 2, ready("new", 2));
+    let seen = with(observation(paused(), at(100)), "new", 2, ready("new", 2));
     let plan = plan(&seen);
     assert_eq!(scales(&plan), [("new", 4)]);
     let beyond = |hold: &Hold| matches!(hold, Hold::AtMaximum { .. });
@@ -295,11 +298,7 @@ fn paused_size_is_kept_and_not_exceeded() {
 /// The lead takes new pods, so it is the last to lose any.
 #[test]
 fn paused_rollout_beyond_its_bound_loses_old_pods_and_no_more_than_are_too_many() {
-    let wanted = Target {
-        paused: true,
-        ..target()
-    };
-    let seen = with(observation(wanted, at(100)), "old", 1, ready("old", 3));
+    let seen = with(observation(paused(), at(100)), "old", 1, ready("old", 3));
     let seen = with(seen, "new", 2, ready("new", 3));
     assert_eq!(leaving(&seen), ["old-0"]);
 }
@@ -307,11 +306,7 @@ fn paused_rollout_beyond_its_bound_loses_old_pods_and_no_more_than_are_too_many(
 /// A ReplicaSet without pods is no rollout in the middle: the surge is not its room.
 #[test]
 fn paused_revision_that_is_alone_shrinks_to_what_is_wanted() {
-    let wanted = Target {
-        paused: true,
-        ..target()
-    };
-    let seen = with(observation(wanted, at(100)), "old", 1, vec![]);
+    let seen = with(observation(paused(), at(100)), "old", 1, vec![]);
     let seen = with(seen, "new", 2, ready("new", 5));
     assert_eq!(leaving(&seen), ["new-0"]);
 }
