@@ -8,6 +8,7 @@ mod books;
 #[expect(dead_code, reason = "what only the tests of e2e use")]
 mod figure;
 mod fleet;
+mod soak;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -39,6 +40,11 @@ const FORGOTTEN: Duration = Duration::from_mins(3);
 /// All of it in one test: each step needs what the one before it made.
 #[test]
 fn operator_of_a_thousand_objects_is_quick_small_and_quiet() {
+    alone(measure());
+}
+
+/// On a cluster that nothing else is done on.
+fn alone(work: impl Future<Output = ()>) {
     crate::crd::install();
     stand_in();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -46,7 +52,7 @@ fn operator_of_a_thousand_objects_is_quick_small_and_quiet() {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(measure());
+    runtime.block_on(work);
 }
 
 async fn measure() {
@@ -74,12 +80,16 @@ async fn measure() {
     fleet.shrink().await;
     say("all are deleted", began);
     life.forgets(base).await;
-    let broken = BROKEN.lock().unwrap().join("\n");
-    assert!(broken.is_empty(), "{broken}");
+    assert_kept();
 }
 
 /// The limits that were not kept: told at the end, so that one does not hide what comes after it.
 static BROKEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn assert_kept() {
+    let broken = BROKEN.lock().unwrap().join("\n");
+    assert!(broken.is_empty(), "{broken}");
+}
 
 fn at_most(figure: &str, value: f64, limit: f64, unit: &str) {
     show(figure, value, Some(limit), unit);

@@ -37,7 +37,6 @@ mod redis;
 mod revisions;
 mod role;
 mod rollout;
-mod soak;
 mod upgrade;
 mod watched;
 mod work;

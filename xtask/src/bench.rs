@@ -22,10 +22,8 @@ const MEASURE: &str =
 /// Those that need two nodes.
 const NODES: &str = "nodes::";
 
-/// The long ones, which look for what grows.
-const SOAK: &str = "soak::";
-
-/// The one test of tests/cluster that measures, and what it finds the operator by that is shipped.
+/// The tests of tests/cluster that measure, and what they find the operator by that is shipped.
+pub(crate) const SOAK: &str = "scale::soak";
 pub(crate) const SCALE: &str = "scale::operator_of";
 const SHIPPED: &str = "GRACEFUL_OPERATOR";
 
@@ -81,10 +79,10 @@ pub(crate) async fn scale(interrupted: &mut bool) -> Outcome {
 /// Runs tests on a quiet cluster, prints their figures, and records them under the name.
 async fn measure(stage: Stage, tests: &str, name: Option<&str>, interrupted: &mut bool) -> Outcome {
     let mut figures = Vec::new();
-    let is_scale = stage == Stage::Scale;
+    let is_of_one_operator = matches!(stage, Stage::Soak | Stage::Scale);
     let work = async {
         // The compiler first: what it takes is not there to be measured.
-        let programs = is_scale.then(|| image::programs(Progress::start()));
+        let programs = is_of_one_operator.then(|| image::programs(Progress::start()));
         let operator = programs
             .transpose()?
             .map(|folder| folder.join("graceful-operator"));

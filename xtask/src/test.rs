@@ -76,7 +76,7 @@ pub(crate) enum Stage {
     Works,
     /// Long: the operator that leads killed, stopped, and lost with its node, on two nodes.
     Nodes,
-    /// Long: what grows in the operator over many objects.
+    /// Long: what grows in the operator over two thousand objects, on a real API server.
     Soak,
     /// Long: one operator with a thousand objects and five thousand pods, on a real API server.
     Scale,
@@ -220,7 +220,6 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
         // operator: stages of their own, and the pictures of the docs.
         let others = [
             "bench::",
-            "soak::",
             "first::",
             "upgrade::",
             "works::",
@@ -234,7 +233,7 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
         Stage::Cluster => {
             env.push(("RUST_TEST_THREADS", AT_ONCE));
             // Stages of their own.
-            arguments.extend(skip(&[STATE_METRICS.0, bench::SCALE]));
+            arguments.extend(skip(&[STATE_METRICS.0, bench::SOAK, bench::SCALE]));
         }
         Stage::StateMetrics => arguments.push(STATE_METRICS.0.into()),
         Stage::Changes => {
@@ -294,8 +293,8 @@ pub(crate) async fn in_cluster(
 /// first: a cluster that waits for it keeps its memory from it.
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
-        Stage::Changes | Stage::StateMetrics | Stage::Scale => Stage::Cluster,
-        Stage::Works | Stage::Nodes | Stage::Soak | Stage::Bench => Stage::E2e,
+        Stage::Changes | Stage::StateMetrics | Stage::Soak | Stage::Scale => Stage::Cluster,
+        Stage::Works | Stage::Nodes | Stage::Bench => Stage::E2e,
         _ => stage,
     };
     let binary = test_binary(tests.name()).await?;
