@@ -55,6 +55,17 @@ fn cost_of_a_pod_that_never_had_the_label_gets_its_time() {
 }
 
 #[test]
+fn pod_is_given_up_at_the_very_moment_its_least_time_is_over() {
+    let mut seen = replaced(vec![drained("a")], vec![drained_record("a")]);
+    seen.now = at_milliseconds(5_999);
+    let early = plan(&seen);
+    assert_eq!(early.wake, Some(at(6)));
+    assert_eq!(record(&early, "a").retired, None);
+    seen.now = at(6);
+    assert!(record(&plan(&seen), "a").retired.is_some());
+}
+
+#[test]
 fn pods_that_finish_one_after_the_other_wait_for_no_patience() {
     let mut first = drained("a");
     let mut second = drained("b");
