@@ -24,12 +24,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_rustls::TlsAcceptor;
 
 use self::registration::{EXTERNAL, RESOURCE, VERSION};
-use crate::world::trail::{is_ready, is_terminating};
+use crate::world::trail::{is_draining, is_ready, is_terminating};
 
 /// What the pods of a namespace are told to use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Load {
-    /// Each pod in service uses so many percent of what it requests, and the others nothing.
+    /// Each pod uses so many percent of what it requests, and those that drain nothing.
     Each(u64),
     /// The pods in service share so much; 400 is all that four pods request.
     Shared(u64),
@@ -216,33 +216,34 @@ async fn answer(
 
 /// What the pods that the query selects use; the API server reads the query.
 async fn pods(client: &Client, namespace: &str, query: &str, load: Load) -> Option<Value> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let all = api.list(&ListParams::default()).await.ok()?;
+    // What is told goes by this one list: who turned ready after it has no share yet, and who has begun to drain
+    // since is not selected any more.
+    let all = Api::<Pod>::namespaced(client.clone(), namespace);
+    let all = all.list(&ListParams::default()).await.ok()?;
+    let all: HashMap<String, Value> = all.iter().map(|pod| (pod.name_any(), json!(pod))).collect();
     let path = format!("/api/v1/namespaces/{namespace}/pods?{query}");
     let selected = Request::get(path).body(Vec::new()).ok()?;
     let selected: ObjectList<Pod> = client.request(selected).await.ok()?;
-    let in_service = all.iter().filter(|pod| is_in_service(pod)).count();
-    let (percent, sharers) = match load {
-        Load::Each(percent) => (percent, 1),
-        Load::Shared(percent) => (percent, u64::try_from(in_service).ok()?),
-        Load::Queue(_) => return None,
+    let in_service = all.values().filter(|pod| is_in_service(pod)).count();
+    let shares = u64::try_from(in_service.max(1)).ok()?;
+    let percent_of = |pod: &Value| match load {
+        Load::Each(percent) if is_ready(pod) || !is_draining(pod) => (percent, 1),
+        Load::Shared(percent) if is_in_service(pod) => (percent, shares),
+        _ => (0, 1),
     };
-    let now = jiff::Timestamp::now();
-    let items = selected.iter().map(|pod| {
+    let now = jiff::Timestamp::now().to_string();
+    let items = selected.iter().filter_map(|pod| {
+        let (percent, shares) = percent_of(all.get(&pod.name_any())?);
         let used = |container: &Container| {
-            let nanocores = if is_in_service(pod) {
-                requested_millicores(container) * percent * 10_000 / sharers
-            } else {
-                0
-            };
+            let nanocores = requested_millicores(container) * percent * 10_000 / shares;
             let usage = json!({"cpu": format!("{nanocores}n"), "memory": "1Mi"});
             json!({"name": container.name, "usage": usage})
         };
-        json!({
+        Some(json!({
             "metadata": {"name": pod.name_any(), "namespace": namespace},
-            "timestamp": now.to_string(), "window": "1s",
+            "timestamp": now, "window": "1s",
             "containers": running(pod).map(used).collect::<Vec<_>>(),
-        })
+        }))
     });
     Some(json!({
         "kind": "PodMetricsList", "apiVersion": format!("{RESOURCE}/{VERSION}"), "metadata": {},
@@ -265,9 +266,8 @@ fn queue(metric: &str, load: Load) -> Option<Value> {
 
 /// Traffic comes to it. A pod that is asked to drain has its share until it has heard, though its label leaves it
 /// out of what is told.
-fn is_in_service(pod: &Pod) -> bool {
-    let pod = json!(pod);
-    is_ready(&pod) && !is_terminating(&pod)
+fn is_in_service(pod: &Value) -> bool {
+    is_ready(pod) && !is_terminating(pod)
 }
 
 /// The containers that run as long as the pod does.
