@@ -103,8 +103,9 @@ fn resolve(
     Ok(u32::try_from(resolved).unwrap_or(u32::MAX))
 }
 
-/// The user's selector without draining pods: an HPA counts NotReady pods' low load, and a drain
-/// would dilute it.
+/// The user's selector without draining pods. An HPA takes pods that were ready once into its average: two at
+/// twice their target and two idle ones that drain would look like four as they should be, and it leaves what
+/// is within a tenth of the target alone.
 fn scale_selector(selector: &LabelSelector) -> Result<String, Invalid> {
     let parsed: Selector = selector
         .clone()

@@ -171,7 +171,6 @@ fn count(observation: &Observation, target: &Target, draft: &Draft) -> GracefulD
         .active()
         .filter(|pod| draft.remembers(pod))
         .count();
-    let staying = observation.active().count().saturating_sub(draining);
     GracefulDeploymentStatus {
         observed_generation: observation.generation,
         ready: Some(format!("{ready}/{wanted}")),
@@ -199,7 +198,9 @@ fn count(observation: &Observation, target: &Target, draft: &Draft) -> GracefulD
                 .filter(|pod| is_updated(&pod.owner) && pod.injected != observation.wanted.injected)
                 .count(),
         ),
-        scaled_replicas: count(staying).min(wanted),
+        // With those that leave: the place of one that is replaced may be taken only when it is gone, and an
+        // autoscaler that reads 11 of 12 pods within its tolerance scales to 11.
+        scaled_replicas: count(observation.pods.len()).min(wanted),
         selector: Some(target.scale_selector.clone()),
         current_revision: observation.previous.current_revision.clone(),
         update_revision: Some(observation.wanted.name.clone()),

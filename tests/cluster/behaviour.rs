@@ -2,6 +2,7 @@
 //! GracefulDeployment. Deployment is the oracle: a scenario that it fails is wrong.
 
 mod adoption;
+mod autoscaled;
 mod availability;
 mod bounds;
 mod drains;

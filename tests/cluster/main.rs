@@ -15,6 +15,7 @@ mod docs;
 mod faults;
 #[path = "../fixtures/merge.rs"]
 mod merge;
+mod metrics;
 #[path = "../fixtures/monitor.rs"]
 mod monitor;
 mod proxy;

@@ -18,6 +18,7 @@ mod overdue;
 mod pace;
 mod properties;
 mod ranking;
+mod scaled;
 mod scenarios;
 mod shown;
 mod storms;

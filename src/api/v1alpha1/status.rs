@@ -45,8 +45,8 @@ pub struct GracefulDeploymentStatus {
     /// Pods with an older injection (agent, hooks, probes, grace period) than a new pod would get.
     #[serde(default)]
     pub outdated_replicas: i32,
-    /// Pods as the scale subresource counts them: not draining, and not beyond the desired number, so that
-    /// a rollout does not feed back into an autoscaler.
+    /// Pods as the scale subresource counts them: all that there are, also those that leave, and not beyond
+    /// the desired number, so that neither surge nor drains feed back into an autoscaler.
     #[serde(default)]
     pub scaled_replicas: i32,
     /// The selector of the scale subresource: the spec's, without draining pods.

@@ -1,5 +1,6 @@
 //! A HorizontalPodAutoscaler on the scale subresource: the real one of the controller-manager scales by it, and
-//! what it reads there does not move with a rollout or a drain (kubernetes/kubernetes#72775).
+//! what it reads there does not move with a rollout or a drain (kubernetes/kubernetes#72775). What it does with
+//! metrics is in behaviour/autoscaled.rs.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ use crate::standin::orders::Manner;
 use crate::world::trail::{Now, is_draining, is_ready};
 use crate::world::{Graceful, WEB};
 
-/// R32: without any metric; fewer than the least is enough of a reason. It looks every 15 seconds.
+/// R32: without any metric; fewer than the least is enough of a reason.
 #[test]
 fn autoscaler_that_kubectl_makes_scales_it() {
     crate::world::run::<Graceful, _>("autoscaler", |world| async move {

@@ -110,6 +110,12 @@ pub(super) fn controller_manager() -> Component {
             ("kube-api-burst", "200"),
             ("cluster-signing-cert-file", &inside("pki/ca.crt")),
             ("cluster-signing-key-file", &inside("pki/ca.key")),
+            // An autoscaler looks every 15 seconds, leaves pods out that are not ready and younger than five
+            // minutes, and takes one that was ready for less than 30 seconds for one that never was. No test's
+            // pod gets that old.
+            ("horizontal-pod-autoscaler-sync-period", "1s"),
+            ("horizontal-pod-autoscaler-cpu-initialization-period", "1s"),
+            ("horizontal-pod-autoscaler-initial-readiness-delay", "1s"),
         ]),
     )
 }
