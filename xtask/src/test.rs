@@ -119,6 +119,16 @@ impl Stage {
         )
     }
 
+    /// How its tests are built. Where one machine plays all nodes of thousands of pods, what the nodes take is taken
+    /// from what is measured.
+    fn profile(self) -> &'static str {
+        if matches!(self, Self::Soak | Self::Scale) {
+            "fuzz"
+        } else {
+            "test"
+        }
+    }
+
     /// When a stage's tests, its cluster up and ready, are taken to hang: about three times what
     /// they need, and together within the hour that a run may take on a fresh machine.
     fn limit(self) -> Duration {
@@ -297,7 +307,7 @@ pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
         Stage::Works | Stage::Nodes | Stage::Bench => Stage::E2e,
         _ => stage,
     };
-    let binary = test_binary(tests.name()).await?;
+    let binary = test_binary(tests.name(), stage.profile()).await?;
     if tests == Stage::E2e {
         rig.build_images().await?;
         // An interruption does not wait for it.
@@ -331,11 +341,11 @@ async fn interruption() -> Result<&'static str> {
 }
 
 /// Builds a test binary and says where cargo put it.
-async fn test_binary(name: &str) -> Result<PathBuf> {
+async fn test_binary(name: &str, profile: &str) -> Result<PathBuf> {
     let line = "test --no-run --quiet --message-format json-render-diagnostics --test";
     let output = Command::from(in_root("cargo")?)
         .args(line.split_whitespace())
-        .arg(name)
+        .args([name, "--profile", profile])
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .output()

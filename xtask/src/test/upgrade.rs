@@ -38,7 +38,7 @@ struct Version {
 /// Upgrade and uninstall under load.
 pub(super) async fn stage(interrupted: &mut bool) -> Outcome {
     let work = in_cluster("upgrade", interrupted, async |rig| {
-        let binary = test_binary("e2e").await?;
+        let binary = test_binary("e2e", Stage::Upgrade.profile()).await?;
         let versions = tokio::task::spawn_blocking(|| anyhow::Ok([previous()?, present()?]));
         let versions = versions.await??;
         rig.up(1).await?;
