@@ -26,6 +26,7 @@ const CONNECTIONS: Clients = Clients {
     new_per_second: 0,
     keep_alive: 200,
     pause_millis: 500,
+    kept_millis: 0,
     slow: 0,
     streams: 0,
 };

@@ -24,6 +24,7 @@ mod watcher;
 
 mod bench;
 mod bounds;
+mod callers;
 mod ends;
 mod examples;
 mod exits;

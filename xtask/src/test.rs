@@ -311,11 +311,8 @@ pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     rig.up(stage.nodes()).await?;
     if tests == Stage::E2e {
         rig.install().await?;
-        for name in example::ALL
-            .into_iter()
-            .filter(|name| *name != example::FIRST)
-        {
-            rig.load(name).await?;
+        for name in example::names().filter(|name| name != example::FIRST) {
+            rig.load(&name).await?;
         }
     }
     Ok(binary)
