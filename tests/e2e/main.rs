@@ -31,6 +31,7 @@ mod exits;
 mod first;
 mod helm;
 mod input;
+mod matrix;
 mod nodes;
 mod operator;
 mod operators;

@@ -74,6 +74,8 @@ pub(crate) enum Stage {
     Upgrade,
     /// Long: kinds of work that take minutes.
     Works,
+    /// Long: each kind of work under each kind of rollout, as the table of the docs.
+    Matrix,
     /// Long: the operator that leads killed, stopped, and lost with its node, on two nodes.
     Nodes,
     /// Long: what grows in the operator over many objects.
@@ -99,6 +101,7 @@ impl Stage {
             Self::Mutants => "mutants",
             Self::Upgrade => "upgrade",
             Self::Works => "works",
+            Self::Matrix => "matrix",
             Self::Nodes => "nodes",
             Self::Soak => "soak",
             Self::Scale => "scale",
@@ -154,6 +157,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Simulation => outcomes.push(full::simulation()),
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),
             Stage::Upgrade => outcomes.push(upgrade::stage(&mut interrupted).await),
+            Stage::Matrix => outcomes.push(bench::matrix(&mut interrupted).await),
             Stage::Nodes => outcomes.push(bench::nodes(&mut interrupted).await),
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
             Stage::Scale => outcomes.push(bench::scale(&mut interrupted).await),
@@ -224,6 +228,7 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
             "first::",
             "upgrade::",
             "works::",
+            "matrix::",
             "nodes::",
             "recording::",
         ];
@@ -295,7 +300,7 @@ pub(crate) async fn in_cluster(
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
         Stage::Changes | Stage::StateMetrics | Stage::Scale => Stage::Cluster,
-        Stage::Works | Stage::Nodes | Stage::Soak | Stage::Bench => Stage::E2e,
+        Stage::Works | Stage::Matrix | Stage::Nodes | Stage::Soak | Stage::Bench => Stage::E2e,
         _ => stage,
     };
     let binary = test_binary(tests.name()).await?;
