@@ -4,8 +4,11 @@
 
 mod others;
 
+use std::time::Duration;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
+use serde_json::json;
 
 use graceful::api::v1alpha1::GracefulDeployment;
 
@@ -34,6 +37,10 @@ const CUT: [&str; 3] = ["reset", "closedBeforeAnswer", "cutMidBody"];
 /// The first and the last of the ways.
 const PLAIN: &str = "plain";
 const NOTIFIED: &str = "notified";
+
+/// For a drain: twice as long as the longest work and the look at it take. Where there are many sockets, each with a word
+/// now and then, one of them has always just spoken: without the notice such a drain lasts until its deadline.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// One way to roll the same app out.
 struct Way {
@@ -76,11 +83,17 @@ fn each_kind_of_request_is_kept_by_ours_and_lost_by_a_deployment() {
 
 /// The columns, of this app; the last one is told of its drains.
 fn ways(app: impl Fn(App) -> App, told: impl Fn(App) -> App) -> [Way; 4] {
-    let way = |title: &str, name, shape: App, is_ours| Way {
-        title: title.into(),
-        name,
-        app: app(shape).replicas(4),
-        is_ours,
+    let way = |title: &str, name, shape: App, is_ours| {
+        let mut app = app(shape).replicas(4);
+        if is_ours {
+            app = app.spec("/drain/timeoutSeconds", json!(DEADLINE.as_secs()));
+        }
+        Way {
+            title: title.into(),
+            name,
+            app,
+            is_ours,
+        }
     };
     let sleeps = format!("with a preStop sleep of {SLEEP} s");
     let drains = App::graceful("drains");

@@ -32,8 +32,8 @@ const MATRIX: (&str, &str) = (
 One app of each kind, four pods, the same in all columns; three image changes under HTTP, two under the others. *Lost* is
 what did not come to its end: a request without its whole answer, a socket that could not be opened or ended without a
 goodbye, a call or a stream with an error, a job that was not finished. *Cut* are those of them that a pod had begun: all
-calls, streams and jobs, for these wait until a pod takes them. `notify` comes with what the manifest of its
-[example](../../examples) has beside it.
+calls, streams and jobs, for these wait until a pod takes them. A drain has a minute. `notify` comes with what the
+manifest of its [example](../../examples) has beside it.
 ",
 );
 
