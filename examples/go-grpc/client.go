@@ -23,15 +23,15 @@ func call(stop context.Context, address string) {
 		log.Fatal(err)
 	}
 	client := testpb.NewTestServiceClient(conn)
-	var made, lost atomic.Int64
+	var calls, streams tally
 	var callers sync.WaitGroup
-	each := func(pause time.Duration, work func(context.Context) error) {
+	each := func(seen *tally, pause time.Duration, work func(context.Context) error) {
 		callers.Go(func() {
 			for stop.Err() == nil {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-				made.Add(1)
+				seen.made.Add(1)
 				if err := work(ctx); err != nil {
-					lost.Add(1)
+					seen.lost.Add(1)
 					log.Print(err)
 				}
 				cancel()
@@ -40,23 +40,26 @@ func call(stop context.Context, address string) {
 		})
 	}
 	for range 4 {
-		each(50*time.Millisecond, func(ctx context.Context) error {
+		each(&calls, 50*time.Millisecond, func(ctx context.Context) error {
 			_, err := client.EmptyCall(ctx, &testpb.Empty{})
 			return err
 		})
 	}
-	each(100*time.Millisecond, func(ctx context.Context) error {
+	each(&calls, 100*time.Millisecond, func(ctx context.Context) error {
 		_, err := client.UnaryCall(ctx, &testpb.SimpleRequest{Payload: &testpb.Payload{Body: make([]byte, 20_000)}})
 		return err
 	})
-	each(0, func(ctx context.Context) error { return stream(ctx, client, 1, 4*time.Second) })
-	each(0, func(ctx context.Context) error { return stream(ctx, client, 200, 100*time.Millisecond) })
+	each(&calls, 0, func(ctx context.Context) error { return stream(ctx, client, 1, 4*time.Second) })
+	each(&streams, 0, func(ctx context.Context) error { return stream(ctx, client, 200, 100*time.Millisecond) })
 	callers.Wait()
-	log.Printf("calls %d, lost %d", made.Load(), lost.Load())
-	if lost.Load() > 0 {
+	log.Printf("calls %d, calls lost %d, streams %d, streams lost %d",
+		calls.made.Load(), calls.lost.Load(), streams.made.Load(), streams.lost.Load())
+	if calls.lost.Load()+streams.lost.Load() > 0 {
 		os.Exit(1)
 	}
 }
+
+type tally struct{ made, lost atomic.Int64 }
 
 // stream asks for so many messages, each after the pause, and reads them to the end.
 func stream(ctx context.Context, client testpb.TestServiceClient, messages int, pause time.Duration) error {

@@ -29,7 +29,7 @@ const (
 )
 
 func main() {
-	push := flag.Int("push", 0, "add so many jobs, wait until they are done, and count those left behind")
+	push := flag.Int("push", 0, "add so many jobs, or fewer until SIGTERM, and count those that are left behind")
 	flag.Parse()
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer cancel()
@@ -133,26 +133,27 @@ func (w *worker) one(work context.Context) bool {
 }
 
 // add pushes jobs of 0.2 and 8 s, ten a second, and exits 1 where one was left behind or done twice.
-func add(stop context.Context, store *redis.Client, count int) {
-	for n := range count {
+func add(stop context.Context, store *redis.Client, most int) {
+	ctx, count := context.Background(), 0
+	for ; count < most && stop.Err() == nil; count++ {
 		millis := 200
-		if n%2 == 0 {
+		if count%2 == 0 {
 			millis = 8000
 		}
-		if err := store.LPush(stop, waiting, fmt.Sprintf("%d %d", n, millis)).Err(); err != nil {
+		if err := store.LPush(ctx, waiting, fmt.Sprintf("%d %d", count, millis)).Err(); err != nil {
 			log.Fatal(err)
 		}
 		pause(stop, 100*time.Millisecond)
 	}
 	// What was not done for longer than any job takes was left behind.
 	for n, since := int64(0), time.Now(); n < int64(count) && time.Since(since) < 12*time.Second; {
-		pause(stop, 100*time.Millisecond)
-		if all := store.LLen(stop, done).Val(); all > n {
+		pause(ctx, 100*time.Millisecond)
+		if all := store.LLen(ctx, done).Val(); all > n {
 			n, since = all, time.Now()
 		}
 	}
 	finished := map[string]bool{}
-	all, err := store.LRange(stop, done, 0, -1).Result()
+	all, err := store.LRange(ctx, done, 0, -1).Result()
 	if err != nil {
 		log.Fatal(err)
 	}

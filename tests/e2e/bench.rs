@@ -1,8 +1,6 @@
 //! What only `cargo xtask bench` measures, because it takes a machine of its own: a
 //! GracefulDeployment beside a Deployment with a preStop sleep, the answer that people give today.
 
-mod matrix;
-
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -19,13 +17,14 @@ use crate::rollout::{ROLLOUT, ROUNDS, new_ready};
 use crate::timeline::Timeline;
 
 /// The sleep of the Deployment beside us.
-const SLEEP: u32 = 10;
+pub(crate) const SLEEP: u32 = 10;
 
 /// Keep-alive connections and nothing else; 400 requests a second for each arm.
 const CONNECTIONS: Clients = Clients {
     new_per_second: 0,
     keep_alive: 200,
     pause_millis: 500,
+    kept_millis: 0,
     slow: 0,
     streams: 0,
 };
@@ -39,11 +38,11 @@ struct Pair {
 
 /// What the changes of one workload took, in seconds.
 #[derive(Debug, Default)]
-struct Changes {
+pub(crate) struct Changes {
     /// Until all new pods were ready.
-    ready: Vec<f64>,
+    pub(crate) ready: Vec<f64>,
     /// Until all old pods were gone.
-    gone: Vec<f64>,
+    pub(crate) gone: Vec<f64>,
 }
 
 #[test]
@@ -145,7 +144,7 @@ impl Pair {
 
 impl Changes {
     /// Changes an app, and waits for its new pods and for the end of its old ones.
-    async fn add<K: Namespaced>(
+    pub(crate) async fn add<K: Namespaced>(
         &mut self,
         world: &World,
         timeline: &Timeline,

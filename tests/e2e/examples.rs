@@ -1,20 +1,19 @@
-//! Each example rolls under its own kind of load and loses nothing. Beside it, under the same load, a
-//! Deployment of the same program does: so the load would show a loss.
+//! Each example rolls under its own kind of load and loses nothing. Beside it, under the same load, roll the same
+//! manifest with what is left of the program without its drain code (`without-drain.patch`), and a Deployment of the
+//! whole program: both lose, so the load would show a loss. The worker is in work.rs; the pool and the balancer outside
+//! are in works/.
 
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
+use crate::callers::{Callers, Told};
 use crate::cluster::{Verdict, World, names, test_under_load};
 use crate::figure::{count, show};
 use crate::load::{Clients, Load};
@@ -27,79 +26,49 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// Before a change, so that each client has a connection and something under way.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(3);
 
-/// Clients of a Service, a process each.
-struct Callers(Vec<Child>);
+/// Names of the arms, and what they are.
+const ARMS: [(&str, &str); 3] = [
+    ("app", "GracefulDeployment"),
+    ("bare", "GracefulDeployment, drain code taken out"),
+    ("plain", "Deployment"),
+];
 
-impl Callers {
-    /// Starts the example's own client so many times.
-    async fn start(world: &World, service: &str, program: &str, flag: &str, many: usize) -> Self {
-        let program = self::program(program);
-        let address = world.address(service).await;
-        world.until_answers("the Service", &address, SOON).await;
-        let start = |_| {
-            Command::new(&program)
-                .args([flag, &address])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn()
-                .expect("the example's client")
-        };
-        Self((0..many).map(start).collect())
-    }
+/// For what the settings of a drain would wait for without its end: more than any work of these tests takes.
+const DEADLINE: Duration = Duration::from_secs(45);
 
-    /// Ends them, calls under way finished. What they said, where one lost something.
-    async fn finish(self) -> Result<(), String> {
-        for caller in &self.0 {
-            let id = caller.id().expect("it runs").to_string();
-            let signal = Command::new("kill").args(["-TERM", &id]).status().await;
-            assert!(signal.expect("kill runs").success());
-        }
-        let mut complaints = String::new();
-        for mut caller in self.0 {
-            let mut said = String::new();
-            for pipe in [
-                caller.stdout.take().map(|pipe| Box::new(pipe) as Pipe),
-                caller.stderr.take().map(|pipe| Box::new(pipe) as Pipe),
-            ] {
-                let mut pipe = pipe.expect("piped");
-                pipe.read_to_string(&mut said).await.expect("its words");
-            }
-            print!("{said}");
-            if !caller.wait().await.expect("its end").success() {
-                complaints += &said;
-            }
-        }
-        if complaints.is_empty() {
-            Ok(())
+/// The example three ways.
+async fn arms(
+    world: &World,
+    example: &str,
+    mut drain: Value,
+    shape: impl Fn(App) -> App,
+) -> [App; 3] {
+    drain["timeoutSeconds"] = json!(DEADLINE.as_secs());
+    let arms = ARMS.map(|(name, _)| {
+        let app = if name == "plain" {
+            App::deployment(name)
         } else {
-            Err(complaints)
-        }
+            App::graceful(name).spec("/drain", drain.clone())
+        };
+        let image = if name == "bare" {
+            without_drain(example)
+        } else {
+            image(example)
+        };
+        shape(app).replicas(3).container("/image", image)
+    });
+    let [app, bare, plain] = &arms;
+    for graceful in [app, bare] {
+        world.create::<GracefulDeployment>(graceful.object()).await;
     }
-}
-
-/// An example's program, which is a client too.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let folder = std::env::var_os("EXAMPLES").expect("EXAMPLES: run `cargo xtask test e2e`");
-    PathBuf::from(folder).join(name)
-}
-
-type Pipe = Box<dyn tokio::io::AsyncRead + Unpin + Send>;
-
-/// The example in a GracefulDeployment `app` with these settings, and in a Deployment `plain` beside it.
-async fn arms(world: &World, drain: Value, shape: impl Fn(App) -> App) -> [App; 2] {
-    let app = shape(App::graceful("app"))
-        .replicas(3)
-        .spec("/drain", drain);
-    let plain = shape(App::deployment("plain")).replicas(3);
-    world.create::<GracefulDeployment>(app.object()).await;
-    world.create::<Service>(app.service()).await;
     world.create::<Deployment>(plain.object()).await;
-    world.create::<Service>(plain.service()).await;
+    for arm in &arms {
+        world.create::<Service>(arm.service()).await;
+    }
     world.complete("app", SOON).await;
+    world.complete("bare", SOON).await;
     plain_complete(world, 3).await;
-    [app, plain]
+    arms
 }
 
 pub(crate) async fn plain_complete(world: &World, replicas: i32) {
@@ -121,17 +90,24 @@ pub(crate) async fn plain_complete(world: &World, replicas: i32) {
         .await;
 }
 
-/// Changes the images of both and waits until all old pods are gone.
-async fn roll(world: &World, [app, plain]: &[App; 2]) {
+/// Changes the images of all and waits until all old pods are gone.
+async fn roll(world: &World, [app, bare, plain]: &[App; 3]) {
     let timeline = Timeline::of(world);
-    let before = names(&world.pods("app").await);
+    let mut before = Vec::new();
+    for (name, _) in ARMS {
+        before.push((name, names(&world.pods(name).await)));
+    }
     world.patch::<Deployment>("plain", plain.change(2)).await;
-    world
-        .patch::<GracefulDeployment>("app", app.change(2))
-        .await;
+    for (name, graceful) in [("app", app), ("bare", bare)] {
+        let change = graceful.change(2);
+        world.patch::<GracefulDeployment>(name, change).await;
+    }
     world.complete("app", ROLLOUT).await;
-    timeline.gone(world, "app", &before, ROLLOUT).await;
+    world.complete("bare", ROLLOUT).await;
     plain_complete(world, 3).await;
+    for (name, before) in &before {
+        timeline.gone(world, name, before, ROLLOUT).await;
+    }
 }
 
 /// The settings of an app that is told of a drain at this port.
@@ -139,40 +115,61 @@ fn told(port: u16) -> Value {
     json!({"notify": {"httpPost": {"port": port, "path": "/drain"}}})
 }
 
+/// The image of an example.
 pub(crate) fn image(name: &str) -> Value {
     json!(format!("example-{name}:dev"))
 }
 
-/// A web framework's app, under short and slow requests, kept connections and streams.
+/// The image of what is left of an example without its drain code.
+pub(crate) fn without_drain(name: &str) -> Value {
+    image(&format!("{name}-without-drain"))
+}
+
+/// Shows what each arm lost, and holds the example to nothing and the one without its drain code to something.
+fn judge(example: &str, unit: &str, lost: [u64; 3]) {
+    for ((_, what), lost) in ARMS.iter().zip(lost) {
+        show(&format!("{example}, {what}: lost"), count(lost), None, unit);
+    }
+    let [app, bare, _] = lost;
+    assert_eq!(app, 0, "{example}: {unit} lost");
+    assert!(bare > 0, "{example}: the load shows no loss");
+}
+
+/// A web server, under short and slow requests, kept connections and streams. A GracefulDeployment waits for slow
+/// requests and streams of any program. What it leaves to the app's own shutdown are requests on kept connections, so
+/// their answers take a while here: at any time some are under way.
 fn http(example: &'static str) {
     test_under_load(example, |world| async move {
         Load::prepare(&world).await;
-        let shape = |app: App| app.container("/image", image(example));
-        let arms = arms(&world, told(8080), shape).await;
+        let arms = arms(&world, example, told(8080), |app| app).await;
         let clients = Clients {
             streams: 6,
+            kept_millis: 400,
             ..Clients::MIXED
         };
-        let load = Load::start(&world, &[("app", clients), ("plain", clients)]).await;
+        let load = Load::start(&world, &ARMS.map(|(name, _)| (name, clients))).await;
         sleep(WARM_UP).await;
         roll(&world, &arms).await;
         let found = load.finish().await;
         if found.is_disturbed() {
             return Verdict::Disturbed;
         }
-        for (name, whose) in [("app", "GracefulDeployment"), ("plain", "Deployment")] {
+        for (name, what) in ARMS {
             let arm = found.arm(name);
-            println!(
-                "{example}, {whose}: {} requests, lost {:?}",
-                arm.requests, arm.lost_by
-            );
-            let figure = format!("{example}, {whose}: requests lost");
-            show(&figure, count(arm.lost), None, "requests");
+            let (requests, lost) = (arm.requests, &arm.lost_by);
+            println!("{example}, {what}: {requests} requests, lost {lost:?}");
         }
         found.arm("app").assert_nothing_lost();
-        assert!(found.arm("plain").lost > 0, "the load shows no loss");
+        let lost = ARMS.map(|(name, _)| found.arm(name).lost);
+        judge(example, "requests", lost);
+        assert!(lost[2] > 0, "the load shows no loss");
         Verdict::Held
     });
+}
+
+#[test]
+fn net_http_server_rolls_without_loss() {
+    http("go-net-http");
 }
 
 #[test]
@@ -185,57 +182,70 @@ fn echo_server_rolls_without_loss() {
     http("go-echo");
 }
 
+/// Rolls all arms under these clients of each, and returns what the clients told.
+async fn under_callers(
+    world: &World,
+    arms: &[App; 3],
+    client: (&str, &str),
+    many: usize,
+) -> [Told; 3] {
+    let call = |arm: usize| Callers::start(world, ARMS[arm].0, client, many);
+    let (ours, bare, theirs) = tokio::join!(call(0), call(1), call(2));
+    sleep(WARM_UP).await;
+    roll(world, arms).await;
+    let all = tokio::join!(ours.finish(), bare.finish(), theirs.finish());
+    all.into()
+}
+
+/// How the gRPC server is asked whether it is ready.
+pub(crate) fn grpc(app: App) -> App {
+    let probe = json!({"grpc": {"port": 8080}, "periodSeconds": 1});
+    app.container("/readinessProbe", probe)
+        .container("/image", image("go-grpc"))
+}
+
+/// Clients of the gRPC server: a process, and how it is told to be one.
+pub(crate) const GRPC: (&str, &str) = ("go-grpc", "-call");
+
 /// Calls over a few connections that last: they are sent elsewhere by GOAWAY, and what runs goes on.
 #[test]
 fn grpc_server_rolls_without_loss() {
     test_under_load("go-grpc", |world| async move {
-        let shape = |app: App| {
-            app.container("/image", image("go-grpc")).container(
-                "/readinessProbe",
-                json!({"grpc": {"port": 8080}, "periodSeconds": 1}),
-            )
-        };
-        let arms = arms(&world, told(9000), shape).await;
-        let call =
-            async |service| Callers::start(&world, service, "example-go-grpc", "-call", 4).await;
-        let (ours, theirs) = (call("app").await, call("plain").await);
-        sleep(WARM_UP).await;
-        roll(&world, &arms).await;
-        let (ours, theirs) = tokio::join!(ours.finish(), theirs.finish());
-        ours.unwrap_or_else(|lost| panic!("calls were lost:\n{lost}"));
-        theirs.expect_err("the load shows no loss");
+        let arms = arms(&world, "go-grpc", told(9000), grpc).await;
+        let told = under_callers(&world, &arms, GRPC, 4).await;
+        let lost = told.map(|told| told.number("calls lost") + told.number("streams lost"));
+        judge("go-grpc", "calls", lost);
+        assert!(lost[2] > 0, "the load shows no loss");
         Verdict::Held
     });
 }
 
-/// An app of the WebSocket example, told of a drain and waited for until its sockets are closed.
+/// The WebSocket example's settings: told of a drain, and waited for until its sockets are closed.
+fn until_closed() -> Value {
+    let mut drain = told(8080);
+    drain["confirm"] = json!([{"connections": {"keepAlive": "Wait"}}]);
+    drain
+}
+
+/// An app of the WebSocket example.
 pub(crate) fn websockets(app: App) -> App {
-    let wait = json!([{"connections": {"keepAlive": "Wait"}}]);
-    app.notify()
-        .spec("/drain/confirm", wait)
+    app.spec("/drain", until_closed())
         .container("/image", image("rust-axum-websocket"))
 }
 
-/// Sockets that talk and sockets that are quiet: each is told goodbye, and its client comes to another pod.
+/// Clients of the WebSocket server.
+pub(crate) const SOCKETS: (&str, &str) = ("rust-axum-websocket", "--call");
+
+/// Sockets that talk and sockets that are quiet: each is told goodbye, and its client comes to another pod. A Deployment
+/// of the whole program is not held to a loss: it says goodbye at SIGTERM, and few come back to the same pod.
 #[test]
 fn websocket_server_rolls_without_a_cut_socket() {
     test_under_load("websocket", |world| async move {
-        let app = websockets(App::graceful("app")).replicas(3);
-        world.create::<GracefulDeployment>(app.object()).await;
-        world.create::<Service>(app.service()).await;
-        world.complete("app", SOON).await;
-        let callers =
-            Callers::start(&world, "app", "example-rust-axum-websocket", "--call", 3).await;
-        sleep(WARM_UP).await;
-        let timeline = Timeline::of(&world);
-        let before = names(&world.pods("app").await);
-        world
-            .patch::<GracefulDeployment>("app", app.change(2))
-            .await;
-        world.complete("app", ROLLOUT).await;
-        timeline.gone(&world, "app", &before, ROLLOUT).await;
-        let cut = callers.finish().await;
-        cut.unwrap_or_else(|cut| panic!("sockets were cut:\n{cut}"));
+        let example = "rust-axum-websocket";
+        let arms = arms(&world, example, until_closed(), |app| app).await;
+        let told = under_callers(&world, &arms, SOCKETS, 3).await;
+        let lost = told.map(|told| told.number("refused") + told.number("cut"));
+        judge(example, "sockets", lost);
         Verdict::Held
     });
 }

@@ -61,6 +61,8 @@ pub(crate) struct Clients {
     pub(crate) keep_alive: u32,
     /// Mean pause between two requests of a keep-alive connection.
     pub(crate) pause_millis: u32,
+    /// What the server takes over such a request; 0 is at once.
+    pub(crate) kept_millis: u32,
     pub(crate) slow: u32,
     pub(crate) streams: u32,
 }
@@ -71,6 +73,7 @@ impl Clients {
         new_per_second: 40,
         keep_alive: 10,
         pause_millis: 200,
+        kept_millis: 0,
         slow: 6,
         streams: 4,
     };
@@ -126,6 +129,7 @@ impl Load {
                 new_per_second: 10,
                 keep_alive: 2,
                 pause_millis: 200,
+                kept_millis: 0,
                 slow: 1,
                 streams: 1,
             },
@@ -143,6 +147,7 @@ impl Load {
                     "newPerSecond": clients.new_per_second,
                     "keepAlive": clients.keep_alive,
                     "pauseMillis": clients.pause_millis,
+                    "keptMillis": clients.kept_millis,
                     "slow": clients.slow,
                     "streams": clients.streams,
                 },

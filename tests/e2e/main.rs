@@ -24,12 +24,14 @@ mod watcher;
 
 mod bench;
 mod bounds;
+mod callers;
 mod ends;
 mod examples;
 mod exits;
 mod first;
 mod helm;
 mod input;
+mod matrix;
 mod nodes;
 mod operator;
 mod operators;

@@ -56,6 +56,16 @@ fn every_example_has_the_time_that_it_takes() {
     }
 }
 
+/// What it is good for is seen by what is left without it.
+#[test]
+fn every_readme_names_what_takes_the_drain_code_out() {
+    for example in examples() {
+        let patch = "without-drain.patch";
+        assert!(read(&example, patch).starts_with("--- a/"), "{example}");
+        assert!(read(&example, "README.md").contains(patch), "{example}");
+    }
+}
+
 /// One page.
 #[test]
 fn every_example_has_a_readme_of_a_page() {

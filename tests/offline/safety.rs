@@ -207,6 +207,14 @@ fn a_drained_pod_may_be_deleted_and_no_other() {
         drain["deadline"] = drain["retired"].clone();
     };
     deletion_of_drained(overdue, false, &out).assert_kept();
+    let unsaid = |drain: &mut Value| drain["outcome"] = json!("TimedOut");
+    deletion_of_drained(unsaid, true, &out).assert_broken(Rule::Deletion);
+    let unsaid_in_time = |drain: &mut Value| {
+        drain["outcome"] = json!("TimedOut");
+        drain["deadline"] = drain["retired"].clone();
+    };
+    deletion_of_drained(unsaid_in_time, true, &out).assert_kept();
+    deletion_of_drained(unsaid_in_time, false, &out).assert_broken(Rule::Deletion);
 }
 
 #[test]

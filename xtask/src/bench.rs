@@ -1,4 +1,4 @@
-//! `cargo xtask bench` and the stages nodes, soak and scale: the tests that measure, held to their limits themselves,
+//! `cargo xtask bench` and the stages matrix, nodes, soak and scale: the tests that measure, held to their limits themselves,
 //! one at a time on a cluster of their own. It judges nothing: the tests do, and this collects the figures they print.
 
 use std::time::Duration;
@@ -18,6 +18,9 @@ const BENCH: (&str, &str) = ("GRACEFUL_BENCH", "1");
 /// three times under it.
 const MEASURE: &str =
     "bench:: bounds:: exits:: operator::leader rollout:: --skip rollout::new_pods_are_ready";
+
+/// Each kind of work under each kind of rollout. They assert what is lost, and no times.
+const MATRIX: &str = "matrix::";
 
 /// Those that need two nodes.
 const NODES: &str = "nodes::";
@@ -59,6 +62,11 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
 /// The stage `bench` of the long run.
 pub(crate) async fn stage(interrupted: &mut bool) -> Outcome {
     measure(Stage::Bench, MEASURE, Some("bench"), interrupted).await
+}
+
+/// The stage `matrix` of the long run.
+pub(crate) async fn matrix(interrupted: &mut bool) -> Outcome {
+    measure(Stage::Matrix, MATRIX, Some("matrix"), interrupted).await
 }
 
 /// The stage `nodes` of the long run.

@@ -74,6 +74,8 @@ pub(crate) enum Stage {
     Upgrade,
     /// Long: kinds of work that take minutes.
     Works,
+    /// Long: each kind of work under each kind of rollout, as the table of the docs.
+    Matrix,
     /// Long: the operator that leads killed, stopped, and lost with its node, on two nodes.
     Nodes,
     /// Long: what grows in the operator over two thousand objects, on a real API server.
@@ -99,6 +101,7 @@ impl Stage {
             Self::Mutants => "mutants",
             Self::Upgrade => "upgrade",
             Self::Works => "works",
+            Self::Matrix => "matrix",
             Self::Nodes => "nodes",
             Self::Soak => "soak",
             Self::Scale => "scale",
@@ -164,6 +167,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Simulation => outcomes.push(full::simulation()),
             Stage::Mutants => outcomes.push(full::mutants(&mut figures)),
             Stage::Upgrade => outcomes.push(upgrade::stage(&mut interrupted).await),
+            Stage::Matrix => outcomes.push(bench::matrix(&mut interrupted).await),
             Stage::Nodes => outcomes.push(bench::nodes(&mut interrupted).await),
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
             Stage::Scale => outcomes.push(bench::scale(&mut interrupted).await),
@@ -233,6 +237,7 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
             "first::",
             "upgrade::",
             "works::",
+            "matrix::",
             "nodes::",
             "recording::",
         ];
@@ -304,7 +309,7 @@ pub(crate) async fn in_cluster(
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
         Stage::Changes | Stage::StateMetrics | Stage::Soak | Stage::Scale => Stage::Cluster,
-        Stage::Works | Stage::Nodes | Stage::Bench => Stage::E2e,
+        Stage::Works | Stage::Matrix | Stage::Nodes | Stage::Bench => Stage::E2e,
         _ => stage,
     };
     let binary = test_binary(tests.name(), stage.profile()).await?;
@@ -320,11 +325,8 @@ pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     rig.up(stage.nodes()).await?;
     if tests == Stage::E2e {
         rig.install().await?;
-        for name in example::ALL
-            .into_iter()
-            .filter(|name| *name != example::FIRST)
-        {
-            rig.load(name).await?;
+        for name in example::names().filter(|name| name != example::FIRST) {
+            rig.load(&name).await?;
         }
     }
     Ok(binary)

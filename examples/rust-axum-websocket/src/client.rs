@@ -1,16 +1,19 @@
 //! Clients as a browser's page is one: a socket each, opened anew after a goodbye, and what was not
-//! answered by then said again. Any other end of a socket is a loss.
+//! answered by then said again. Any other end of a socket is a loss, and so is one that cannot be opened.
 
 use std::io::{Error, Result};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Half of them talk, and the others say a word now and then.
 const CLIENTS: u32 = 20;
@@ -23,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Tally {
     messages: u32,
     goodbyes: u32,
-    lost: u32,
+    refused: u32,
+    cut: u32,
 }
 
 /// Runs until SIGTERM, and fails where something was lost.
@@ -42,14 +46,15 @@ pub async fn call(address: &str) -> Result<()> {
         let one = client.await?;
         all.messages += one.messages;
         all.goodbyes += one.goodbyes;
-        all.lost += one.lost;
+        all.refused += one.refused;
+        all.cut += one.cut;
     }
     println!(
-        "messages {}, goodbyes {}, lost {}",
-        all.messages, all.goodbyes, all.lost
+        "messages {}, goodbyes {}, refused {}, cut {}",
+        all.messages, all.goodbyes, all.refused, all.cut
     );
-    if all.lost > 0 {
-        Err(Error::other("sockets were cut"))
+    if all.refused + all.cut > 0 {
+        Err(Error::other("sockets were refused or cut"))
     } else {
         Ok(())
     }
@@ -58,26 +63,32 @@ pub async fn call(address: &str) -> Result<()> {
 async fn client(address: String, pause: Duration, mut over: watch::Receiver<bool>) -> Tally {
     let mut tally = Tally::default();
     while !*over.borrow() {
-        match socket(&address, pause, &mut over, &mut tally).await {
-            Ok(()) => {}
+        let end = match connect_async(&address).await {
             Err(error) => {
-                println!("{error}");
-                tally.lost += 1;
-                sleep_until(Instant::now() + Duration::from_millis(200)).await;
+                tally.refused += 1;
+                Err(Error::other(error))
             }
+            Ok((opened, _)) => {
+                let end = talk(opened, pause, &mut over, &mut tally).await;
+                tally.cut += u32::from(end.is_err());
+                end
+            }
+        };
+        if let Err(error) = end {
+            println!("{error}");
+            sleep_until(Instant::now() + Duration::from_millis(200)).await;
         }
     }
     tally
 }
 
 /// One socket, to its goodbye.
-async fn socket(
-    address: &str,
+async fn talk(
+    mut socket: Socket,
     pause: Duration,
     over: &mut watch::Receiver<bool>,
     tally: &mut Tally,
 ) -> Result<()> {
-    let (mut socket, _) = connect_async(address).await.map_err(Error::other)?;
     let mut next = Instant::now();
     loop {
         let message = Message::text(format!("message {}", tally.messages));

@@ -14,6 +14,7 @@ use crate::examples::{SOON, plain_complete};
 use crate::figure::{assert_at_most, count, show};
 use crate::redis::Redis;
 use crate::timeline::Timeline;
+use crate::work::until_done;
 
 /// Of the job.
 const LENGTH: Duration = Duration::from_mins(3);
@@ -41,13 +42,7 @@ fn job_of_three_minutes_is_finished_where_it_runs() {
     // Alone: nothing else is to be under way for that long.
     test_under_load("job", |world| async move {
         let (jobs, plain_jobs) = (Redis::start(&world).await, Redis::start(&world).await);
-        let running = json!({
-            "port": 8080, "path": "/metrics", "name": "worker_jobs_running",
-            "labels": {"queue": "jobs"}, "atMost": 0,
-        });
-        let app = App::graceful("app")
-            .notify()
-            .spec("/drain/confirm", json!([{"metric": running}]))
+        let app = until_done(App::graceful("app"))
             .spec("/drain/timeoutSeconds", json!(TIMEOUT.as_secs()))
             .spec("/drain/deletionTimeoutSeconds", json!(30));
         let app = jobs.worked_on(app);

@@ -1,10 +1,11 @@
 //! A balancer outside the cluster, with a list and a delay of its own: the example's controller takes a pod off it
-//! and sets the condition. Beside it rolls the same app, with the same controller, whose drain does not wait for the
-//! condition: so the load would show a loss.
+//! and sets the condition. Beside it roll the same app with what is left of that controller without its drain code, and
+//! the same app with the whole controller, whose drain does not wait for the condition: so the load would show a loss.
 
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -20,14 +21,20 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use graceful::api::v1alpha1::GracefulDeployment;
 
 use crate::app::App;
+use crate::callers::program;
 use crate::cluster::{Verdict, World, names, test_under_load};
-use crate::examples::{SOON, image, program};
-use crate::figure::{assert_at_most, count, show};
+use crate::examples::{SOON, image, without_drain};
+use crate::figure::{count, show};
 use crate::redis::free_address;
 use crate::rollout::ROLLOUT;
 use crate::timeline::Timeline;
 
+const EXAMPLE: &str = "go-deregister";
+
 const CONDITION: &str = "balancer.example.com/deregistered";
+
+/// More than the balancer's delay and all looks at its list: what waits for the condition in vain is given up then.
+const DEADLINE: Duration = Duration::from_secs(40);
 
 /// How long the balancer sends on. An idle pod of these arms is given up long before.
 const LAG: Duration = Duration::from_secs(8);
@@ -49,7 +56,7 @@ impl Balancer {
     async fn start(world: &World) -> Self {
         let (clients, list) = (free_address().await, free_address().await);
         let lag = format!("{}s", LAG.as_secs());
-        let process = Command::new(program("example-go-deregister"))
+        let process = Command::new(program(EXAMPLE))
             .args(["-balance", &clients, "-list", &list, "-lag", &lag])
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -72,17 +79,18 @@ struct Arm {
 }
 
 impl Arm {
-    async fn start(world: &World, name: &'static str, confirm: Value) -> Self {
+    async fn start(world: &World, name: &'static str, confirm: Value, controller: Value) -> Self {
         let balancer = Balancer::start(world).await;
         let app = App::graceful(name)
             .replicas(2)
-            .container("/image", image("go-deregister"))
+            .container("/image", image(EXAMPLE))
             .container("/readinessProbe/httpGet/path", json!("/"))
+            .spec("/drain/timeoutSeconds", json!(DEADLINE.as_secs()))
             .spec("/drain/minSeconds", json!(1))
             .spec("/drain/quietSeconds", json!(1))
             .spec("/drain/arrivalsSeconds", json!(1))
             .spec("/drain/confirm", confirm);
-        control(world, name, &balancer.list).await;
+        control(world, name, &balancer.list, controller).await;
         world.create::<GracefulDeployment>(app.object()).await;
         Self {
             name,
@@ -112,7 +120,7 @@ impl Arm {
 }
 
 /// Installs the example's controller for one arm.
-async fn control(world: &World, name: &str, list: &str) {
+async fn control(world: &World, name: &str, list: &str, image: Value) {
     let root = env!("CARGO_MANIFEST_DIR");
     let path = format!("{root}/examples/go-deregister/controller.yaml");
     let manifest = std::fs::read_to_string(path).expect("the example's manifest");
@@ -129,6 +137,7 @@ async fn control(world: &World, name: &str, list: &str) {
             }
             Some("Deployment") => {
                 let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+                container["image"] = image.clone();
                 container["env"] = json!([
                     {"name": "SELECTOR", "value": format!("app={name}")},
                     {"name": "BALANCER", "value": format!("http://{list}")},
@@ -198,39 +207,44 @@ impl Asking {
 fn pod_stays_until_a_balancer_outside_sends_it_nothing_more() {
     test_under_load("outside", |world| async move {
         let waits = json!([{"connections": {}}, {"condition": {"type": CONDITION}}]);
-        let ours = Arm::start(&world, "app", waits).await;
-        let bare = Arm::start(&world, "bare", json!([{"connections": {}}])).await;
-        ours.served(&world).await;
-        bare.served(&world).await;
-
-        let asking = [&ours, &bare].map(|arm| Asking::start(&arm.balancer.clients));
-        let timeline = Timeline::of(&world);
-        tokio::join!(ours.roll(&world, &timeline), bare.roll(&world, &timeline));
-        let [asked_ours, asked_bare] = asking;
-        let (ours, bare) = tokio::join!(asked_ours.finish(), asked_bare.finish());
-        for (what, (asked, lost)) in [("waits", &ours), ("does not wait", &bare)] {
-            let lost_here = count(lost.len().try_into().expect("a count"));
-            println!(
-                "the drain {what}: {asked} requests, first lost {:?}",
-                lost.first()
-            );
-            if what == "waits" {
-                assert_at_most(
-                    "balancer outside: requests lost",
-                    lost_here,
-                    0.0,
-                    "requests",
-                );
-            } else {
-                show(
-                    "balancer outside, without the condition: requests lost",
-                    lost_here,
-                    None,
-                    "requests",
-                );
-            }
+        let (whole, left) = (image(EXAMPLE), without_drain(EXAMPLE));
+        let ours = Arm::start(&world, "app", waits.clone(), whole.clone()).await;
+        let bare = Arm::start(&world, "bare", waits, left).await;
+        let hasty = Arm::start(&world, "hasty", json!([{"connections": {}}]), whole).await;
+        let arms = [&ours, &bare, &hasty];
+        for arm in arms {
+            arm.served(&world).await;
         }
-        assert!(!bare.1.is_empty(), "the load shows no loss");
+
+        let [asked_ours, asked_bare, asked_hasty] =
+            arms.map(|arm| Asking::start(&arm.balancer.clients));
+        let timeline = Timeline::of(&world);
+        join_all(arms.map(|arm| arm.roll(&world, &timeline))).await;
+        let (ours, bare, hasty) = tokio::join!(
+            asked_ours.finish(),
+            asked_bare.finish(),
+            asked_hasty.finish()
+        );
+        let lost = |(asked, lost): &(u64, Vec<String>), figure: &str, limit| {
+            println!("{figure} of {asked}, the first {:?}", lost.first());
+            let lost = count(lost.len().try_into().expect("a count"));
+            show(figure, lost, limit, "requests");
+            lost
+        };
+        let bare = lost(
+            &bare,
+            "balancer outside, drain code taken out: requests lost",
+            None,
+        );
+        let hasty = lost(
+            &hasty,
+            "balancer outside, without the condition: requests lost",
+            None,
+        );
+        let ours = lost(&ours, "balancer outside: requests lost", Some(0.0));
+        assert!(ours < 1.0, "requests are lost");
+        assert!(bare > 0.0, "the load shows no loss");
+        assert!(hasty > 0.0, "the load shows no loss");
         let status = world.graceful("app").await.status.unwrap_or_default();
         let record = status.last_rollout.expect("a record");
         assert_eq!((record.drained, record.forced), (2, 0), "{record:?}");

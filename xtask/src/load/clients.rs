@@ -130,7 +130,7 @@ impl Client {
             let Some(entry) = self.arm.tally.begin(self.kind) else {
                 return;
             };
-            let call = short(Method::POST, self.words(), Expect::Echo);
+            let call = self.kept();
             connection = self.arm.again(&entry, &call, connection).await;
             wait = mean.mul_f64(0.5 + self.random.f64());
         }
@@ -156,6 +156,18 @@ impl Client {
             length = whole;
             wait = Duration::from_millis(self.random.u64(0..500));
         }
+    }
+
+    /// A POST of a connection that is kept, answered at once or a little later.
+    fn kept(&mut self) -> Call {
+        let millis = self.arm.target.clients.kept_millis;
+        let mut call = short(Method::POST, self.words(), Expect::Echo);
+        if millis > 0 {
+            let length = Duration::from_millis(millis);
+            call.path = format!("/slow?seconds={:.3}", length.as_secs_f64());
+            call.answer += length;
+        }
+        call
     }
 
     /// A slow POST or a stream of that length.

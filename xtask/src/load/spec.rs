@@ -51,6 +51,8 @@ pub(crate) struct Clients {
     pub(crate) keep_alive: usize,
     /// Mean pause between two POSTs of one connection, in milliseconds.
     pub(crate) pause_millis: u64,
+    /// How long the server takes over such a POST, in milliseconds. 0 means that it answers at once.
+    pub(crate) kept_millis: u64,
     /// Clients with a slow POST under way nearly always.
     pub(crate) slow: usize,
     /// How long the server takes over a slow POST. 0 means 8.

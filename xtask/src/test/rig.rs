@@ -80,9 +80,9 @@ impl Rig {
         self.load(example::FIRST).await
     }
 
-    /// Builds an example and loads its image.
+    /// Loads the image of an example that was built.
     pub(super) async fn load(&self, name: &str) -> Result<()> {
-        let image = example::image(name, &example::build(name)?, "dev")?;
+        let image = example::image(name, &example::program(name)?, "dev")?;
         self.load_archive(&image.archive).await
     }
 

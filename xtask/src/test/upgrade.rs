@@ -42,8 +42,8 @@ pub(super) async fn stage(interrupted: &mut bool) -> Outcome {
         let versions = tokio::task::spawn_blocking(|| anyhow::Ok([previous()?, present()?]));
         let versions = versions.await??;
         rig.up(1).await?;
-        rig.load(example::FIRST).await?;
         let program = example::build(example::FIRST)?;
+        rig.load(example::FIRST).await?;
         for tag in NAMED.1 {
             let image = example::image_as(NAMED.0, example::FIRST, &program, tag)?;
             rig.load_archive(&image.archive).await?;
