@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-/// Ids of the processes that run a program of this name.
+/// Ids of the processes that run a program of this name. A process that starts another one is there twice until
+/// the new one has loaded its own program: children of their own kind are left out.
 pub(crate) fn find(program: &str) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -23,7 +24,8 @@ pub(crate) fn find(program: &str) -> Vec<u32> {
             found.push(pid);
         }
     }
-    found
+    let is_child = |pid: &u32| parent(*pid).is_some_and(|parent| found.contains(&parent));
+    found.iter().copied().filter(|pid| !is_child(pid)).collect()
 }
 
 /// Sends a signal to one process.
