@@ -2,6 +2,8 @@
 //! command a stage. It changes no file outside target/ and the user's cache.
 
 mod chart;
+mod conform;
+mod schemas;
 
 use std::path::PathBuf;
 
@@ -74,6 +76,7 @@ pub(crate) fn source() -> Vec<Outcome> {
         plain("generated", GENERATED),
         Outcome::of("workflows", "actionlint", workflows),
         Outcome::of("chart", chart::AGAIN, chart::judge),
+        Outcome::of("schemas", &conform::again(), conform::judge),
     ]
 }
 

@@ -21,9 +21,11 @@ const KUBERNETES: &str = "k8s.io/kubernetes@v1.36.3";
 const OPENAPI: &str = "api/openapi-spec/v3/apis__apps__v1_openapi.json";
 
 const STRUCTURE: &str = "src/api/crd/kubernetes.json";
+pub(crate) const CRD: &str = "crds/gracefuldeployments.graceful.dev.yaml";
+
 /// For kubectl, and for helm, which reads nothing outside a chart.
 const CRDS: [&str; 3] = [
-    "crds/gracefuldeployments.graceful.dev.yaml",
+    CRD,
     "charts/graceful-deployment/files/gracefuldeployments.graceful.dev.yaml",
     "charts/graceful-deployment-crds/files/gracefuldeployments.graceful.dev.yaml",
 ];

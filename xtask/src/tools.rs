@@ -137,6 +137,18 @@ const KUBE_SCORE: Set = Set {
     programs: &[("kube-score", "github.com/zegl/kube-score/cmd/kube-score")],
 };
 
+/// Judges manifests by the schemas of their kinds; no part of a cluster.
+const KUBECONFORM: Set = Set {
+    name: "kubeconform",
+    module: "github.com/yannh/kubeconform",
+    version_variables: &[],
+    tags: &[],
+    programs: &[(
+        "kubeconform",
+        "github.com/yannh/kubeconform/cmd/kubeconform",
+    )],
+};
+
 /// Scrapes nothing but the API server; no part of a cluster.
 const STATE_METRICS: Set = Set {
     name: "kube-state-metrics",
@@ -159,6 +171,11 @@ pub(crate) fn actionlint() -> Result<PathBuf> {
 /// The judge of manifests, built where it is not in the cache yet.
 pub(crate) fn kube_score() -> Result<PathBuf> {
     one(&KUBE_SCORE)
+}
+
+/// The judge of manifests by schemas, built where it is not in the cache yet.
+pub(crate) fn kubeconform() -> Result<PathBuf> {
+    one(&KUBECONFORM)
 }
 
 /// The helm of clusters, built where it is not in the cache yet.
@@ -279,7 +296,7 @@ mod tests {
     fn every_set_has_its_module_with_a_version() {
         for set in SETS
             .iter()
-            .chain([&ACTIONLINT])
+            .chain([&ACTIONLINT, &KUBE_SCORE, &KUBECONFORM, &STATE_METRICS])
             .filter(|set| !set.module.is_empty())
         {
             let go_mod = std::fs::read_to_string(set.source().unwrap().join("go.mod")).unwrap();
@@ -296,7 +313,7 @@ mod tests {
     fn every_program_is_a_tool_of_its_module() {
         for set in SETS
             .iter()
-            .chain([&ACTIONLINT])
+            .chain([&ACTIONLINT, &KUBE_SCORE, &KUBECONFORM, &STATE_METRICS])
             .filter(|set| !set.module.is_empty())
         {
             let go_mod = std::fs::read_to_string(set.source().unwrap().join("go.mod")).unwrap();
