@@ -105,7 +105,7 @@ fn deny() -> Result<()> {
     transcript::run(&mut command, "cargo-deny")
 }
 
-/// Scripts in workflows are left to those who read them: what judges shell may or may not be installed.
+/// Scripts in workflows are left to the stage audit: what judges shell may or may not be installed.
 fn workflows() -> Result<()> {
     let mut command = in_root(&tools::actionlint()?.to_string_lossy())?;
     command.args(["-shellcheck=", "-pyflakes="]);

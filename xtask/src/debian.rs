@@ -1,8 +1,9 @@
-//! The programs that a cluster and the e2e tests take from the machine rather than building them, and the
+//! The programs that a cluster, the e2e tests and the audit take from the machine rather than building them, and the
 //! Debian packages that hold them. Installs what is missing where it may, says what is missing where not.
 
 mod unpack;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -25,6 +26,9 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// What the e2e tests' own workloads work with.
 const SERVERS: &[(&str, &str)] = &[("redis-server", "redis-server")];
 
+/// What judges the scripts of workflows. Haskell's, so nobody wants to build it.
+const SHELLCHECK: &str = "shellcheck";
+
 /// Makes sure that every program of a cluster is there.
 pub(crate) fn install(progress: Progress) -> Result<()> {
     install_all(PROGRAMS, progress)
@@ -33,6 +37,12 @@ pub(crate) fn install(progress: Progress) -> Result<()> {
 /// Makes sure that every server of the e2e tests is there.
 pub(crate) fn install_servers(progress: Progress) -> Result<()> {
     install_all(SERVERS, progress)
+}
+
+/// The judge of shell scripts.
+pub(crate) fn shellcheck(progress: Progress) -> Result<PathBuf> {
+    install_all(&[(SHELLCHECK, SHELLCHECK)], progress)?;
+    process::find(SHELLCHECK).context("find shellcheck")
 }
 
 fn install_all(programs: &[(&str, &'static str)], progress: Progress) -> Result<()> {

@@ -58,6 +58,8 @@ pub(crate) enum Stage {
     Cluster,
     /// The operator under real traffic.
     E2e,
+    /// Long: the workflows by zizmor, and the scripts in them by shellcheck.
+    Audit,
     /// Long: the book of docs/, made by mdBook.
     Book,
     /// Long: properties with many cases, and the agent's parsers by cargo-fuzz, which needs Rust's nightly.
@@ -93,6 +95,7 @@ impl Stage {
             Self::Offline => "offline",
             Self::Cluster => "cluster",
             Self::E2e => "e2e",
+            Self::Audit => "audit",
             Self::Book => "book",
             Self::Fuzz => "fuzz",
             Self::Simulation => "simulation",
@@ -162,6 +165,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         match stage {
             Stage::Check => outcomes.extend(check::source()),
             Stage::Offline => outcomes.extend(check::offline()),
+            Stage::Audit => outcomes.push(full::audit()),
             Stage::Book => outcomes.push(full::book()),
             Stage::Fuzz => outcomes.extend(full::fuzz()),
             Stage::Simulation => outcomes.push(full::simulation()),

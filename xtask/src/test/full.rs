@@ -1,5 +1,5 @@
-//! What `cargo xtask test --full` adds without a cluster: the book, properties with many cases, the simulation with
-//! many seeds, and mutants of the planner. Long on purpose, and gentle to whoever works beside it.
+//! What `cargo xtask test --full` adds without a cluster: the workflows' audit, the book, properties with many cases,
+//! the simulation with many seeds, and mutants of the planner. Long on purpose, and gentle to whoever works beside it.
 
 mod parsers;
 
@@ -11,14 +11,20 @@ use std::thread::available_parallelism;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::measurements::Figure;
+use crate::process::Progress;
 use crate::stage::{Outcome, in_root, sh};
-use crate::{check, folders, transcript};
+use crate::{check, debian, folders, tools, transcript};
 
 /// The one version that is used: another makes other mutants.
 const CARGO_MUTANTS: &str = "27.1.0";
 
 /// Builds the book; the offline tests check its links, and what it says.
 const MDBOOK: &str = "0.5.4";
+
+/// The newest that the Rust of this workspace builds; CI runs a newer one. What it would ask GitHub is left out: it
+/// would turn an unchanged tree red overnight.
+const ZIZMOR: &str = "1.25.2";
+const AUDIT: &str = "--offline --persona=pedantic --no-progress .github/workflows";
 
 /// Optimised, and still with every assertion and overflow check.
 const FUZZ: &str = "cargo test --profile fuzz --lib --test offline -- \
@@ -41,6 +47,20 @@ const MUTANTS: &str = "mutants --file src/rollout.rs --file src/rollout/**/*.rs 
                        --profile mutants --no-times --colors never --timeout 300 --build-timeout 900";
 const MUTANTS_SHARE: (&str, &str) = ("GRACEFUL_CASES", "5");
 const MUTANTS_TESTS: &str = "--cargo-arg=--test=planner";
+
+/// The workflows: what an attacker could use, and the scripts in them.
+pub(super) fn audit() -> Outcome {
+    Outcome::of("audit", "cargo xtask test audit", || {
+        let shellcheck = debian::shellcheck(Progress::start())?;
+        let mut scripts = in_root(&tools::actionlint()?.to_string_lossy())?;
+        scripts.arg("-shellcheck").arg(shellcheck).arg("-pyflakes=");
+        transcript::run(&mut scripts, "actionlint -shellcheck")?;
+        let program = check::installed("zizmor", ZIZMOR, "")?;
+        let mut audit = in_root(&program.to_string_lossy())?;
+        audit.args(AUDIT.split_whitespace());
+        transcript::run(&mut audit, "zizmor")
+    })
+}
 
 /// The pages of docs/ as a book, in target/book.
 pub(super) fn book() -> Outcome {
