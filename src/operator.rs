@@ -209,13 +209,13 @@ async fn operate(run: Run, traces: &Traces) -> Result<(), Fatal> {
         // What ended until now the other one has counted.
         caches.endings.clear();
         // Whatever changed meanwhile: the caches have it.
-        for object in caches.objects.state() {
+        for object in caches.objects.store().state() {
             // The receiver is here.
             let _ = queue.unbounded_send(ObjectRef::from_obj(object.as_ref()));
         }
     }
     metrics.leads();
-    metrics.tell_of(caches.objects.clone());
+    metrics.tell_of(caches.objects.store().clone());
     let leadership = candidate.as_ref().map(|it| it.leadership.clone());
     let leadership = leadership.unwrap_or_else(Leadership::always);
     let context = Context::begin(client, caches, host, metrics, agent)
@@ -311,7 +311,7 @@ async fn control(
 ) {
     let changes = collect(changes.take_until(stop.clone()).boxed(), MOMENT);
     let changes = changes.map(Ok::<_, std::convert::Infallible>);
-    let store = context.caches.objects.clone();
+    let store = context.caches.objects.store().clone();
     let config = controller::Config::default().concurrency(concurrency);
     let results = controller::applier(
         |object, context| reconcile(object, context).boxed(),

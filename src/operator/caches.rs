@@ -1,5 +1,6 @@
 //! What was last seen of the cluster, and which GracefulDeployments an object concerns.
 
+mod cache;
 mod folded;
 mod kept;
 mod keys;
@@ -7,16 +8,17 @@ mod near;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
+pub(super) use self::cache::{Cache, Filler, cache};
 pub use self::folded::Guarded;
 use self::kept::Packed;
 pub(super) use self::kept::{Keep, Kept, kept, place};
@@ -27,15 +29,15 @@ use super::endings::Endings;
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::observe::{Objects, matches};
 
-/// One store for each kind that is watched.
+/// One cache for each kind that is watched.
 #[derive(Clone)]
 pub(super) struct Caches {
-    pub(super) objects: Store<Guarded>,
-    pub(super) replica_sets: Store<Kept<ReplicaSet>>,
-    pub(super) pods: Store<Kept<Pod>>,
-    pub(super) services: Store<Kept<Service>>,
-    pub(super) endpoint_slices: Store<Kept<EndpointSlice>>,
-    pub(super) controller_revisions: Store<Kept<PartialObjectMeta<ControllerRevision>>>,
+    pub(super) objects: Cache<Guarded>,
+    pub(super) replica_sets: Cache<Kept<ReplicaSet>>,
+    pub(super) pods: Cache<Kept<Pod>>,
+    pub(super) services: Cache<Kept<Service>>,
+    pub(super) endpoint_slices: Cache<Kept<EndpointSlice>>,
+    pub(super) controller_revisions: Cache<Kept<PartialObjectMeta<ControllerRevision>>>,
     /// Pods that are in no store any more, and whose end is to be counted.
     pub(super) endings: Endings,
 }
@@ -46,25 +48,27 @@ impl Caches {
     pub(super) fn objects_of<'a>(&self, object: &'a GracefulDeployment) -> Objects<'a> {
         let namespace = object.metadata.namespace.as_deref();
         let id = Id::of_object(&object.metadata);
-        let replica_sets = sorted(&self.replica_sets, |set| {
+        let marks = [id, Id::within(namespace, &[])];
+        let replica_sets = self.replica_sets.find(marks, |set| {
             let owner = set.key.owner.as_ref();
             owner.is_none_or(|owner| owner.id == id) && set.is_in(namespace)
         });
         let own = replica_sets.iter().filter(|set| set.key.owner.is_some());
         let sets: Vec<Id> = own.map(|set| set.key.id).collect();
-        let pods = sorted(&self.pods, |pod| {
+        let pods = self.pods.find(sets.iter().copied(), |pod| {
             let owner = pod.key.owner.as_ref();
             owner.is_some_and(|owner| sets.contains(&owner.id)) && pod.is_in(namespace)
         });
         let pods = opened(&pods);
         let (services, endpoint_slices) = self.routes_to(&pods, namespace);
         let name = object.metadata.name.as_deref().unwrap_or_default();
-        let is_recorded = |record: &str| {
-            record.starts_with(name) || replica_sets.iter().any(|set| *set.name == *record)
-        };
-        let controller_revisions = sorted(&self.controller_revisions, |record| {
-            is_recorded(&record.name) && record.is_in(namespace)
-        });
+        let sets = replica_sets.iter().map(|set| &*set.name);
+        let marks = sets
+            .chain([name])
+            .map(|name| Id::within(namespace, &[name]));
+        let controller_revisions = self
+            .controller_revisions
+            .find(marks, |record| record.is_in(namespace));
         Objects {
             object,
             controller_revisions: opened(&controller_revisions),
@@ -83,20 +87,27 @@ impl Caches {
         namespace: Option<&str>,
     ) -> (Vec<Arc<Service>>, Vec<Arc<EndpointSlice>>) {
         let pods = Pods::of(pods);
-        let near = self
-            .endpoint_slices
-            .state_filter(|slice| pods.are_named_by(&slice.key.targets) && slice.is_in(namespace));
+        let near = self.endpoint_slices.find(pods.names(namespace), |slice| {
+            pods.are_named_by(&slice.key.targets) && slice.is_in(namespace)
+        });
         let named = near.iter().filter_map(|slice| slice.key.service.as_deref());
-        let named: BTreeSet<_> = named.collect();
-        let services = sorted(&self.services, |service| {
-            service.is_in(namespace)
-                && (named.contains(&*service.name) || pods.are_selected_by(&service.key))
+        let named = named.filter_map(|name| {
+            let place = ObjectRef::new(name).within(namespace?);
+            self.services.get(&place)
         });
-        let all: BTreeSet<_> = services.iter().map(|service| &*service.name).collect();
-        let endpoint_slices = sorted(&self.endpoint_slices, |slice| {
+        let selecting = self.services.find(pods.labels(namespace), |service| {
+            service.is_in(namespace) && pods.are_selected_by(&service.key)
+        });
+        let services: BTreeMap<_, _> = named
+            .chain(selecting)
+            .map(|service| (service.name.clone(), service))
+            .collect();
+        let marks = services.keys().map(|name| Id::within(namespace, &[name]));
+        let endpoint_slices = self.endpoint_slices.find(marks, |slice| {
             let service = slice.key.service.as_deref();
-            service.is_some_and(|service| all.contains(service)) && slice.is_in(namespace)
+            service.is_some_and(|service| services.contains_key(service)) && slice.is_in(namespace)
         });
+        let services: Vec<_> = services.into_values().collect();
         (opened(&services), opened(&endpoint_slices))
     }
 
@@ -109,15 +120,12 @@ impl Caches {
         let Some(set) = set.open() else {
             return Vec::new();
         };
-        let namespace = set.metadata.namespace.as_ref();
         let is_claimant = |object: &Guarded| {
-            let metadata = object.meta();
             let readable = object.0.as_ref().ok();
             let selector = readable.map(|object| &object.bare().spec.selector);
-            metadata.namespace.as_ref() == namespace
-                && selector.is_some_and(|selector| matches(selector, set.labels()))
+            selector.is_some_and(|selector| matches(selector, set.labels()))
         };
-        self.objects_that(is_claimant)
+        self.objects_in(set.metadata.namespace.as_deref(), is_claimant)
     }
 
     /// The object whose ReplicaSet owns a pod.
@@ -142,7 +150,7 @@ impl Caches {
     /// ReplicaSets that were adopted, and whether the pods of any lack the label of all pods of
     /// Deployments and of ours.
     pub(super) fn adopted(&self) -> (BTreeSet<Id>, bool) {
-        let adopted = self.replica_sets.state_filter(|set| {
+        let adopted = self.replica_sets.store().state_filter(|set| {
             let owner = set.key.owner.as_ref();
             set.key.is_adopted && owner.is_some_and(|owner| owner.is_object)
         });
@@ -163,11 +171,17 @@ impl Caches {
 
     /// Every object of a Service's namespace: which of them it selects is for `observe` to say.
     pub(super) fn neighbours(&self, namespace: Option<&str>) -> Vec<ObjectRef<Guarded>> {
-        self.objects_that(|object| object.meta().namespace.as_deref() == namespace)
+        self.objects_in(namespace, |_| true)
     }
 
-    fn objects_that(&self, is_meant: impl Fn(&Guarded) -> bool) -> Vec<ObjectRef<Guarded>> {
-        let objects = self.objects.state_filter(is_meant);
+    fn objects_in(
+        &self,
+        namespace: Option<&str>,
+        is_meant: impl Fn(&Guarded) -> bool,
+    ) -> Vec<ObjectRef<Guarded>> {
+        let objects = self.objects.find([Id::within(namespace, &[])], |object| {
+            object.meta().namespace.as_deref() == namespace && is_meant(object)
+        });
         objects
             .iter()
             .map(|object| ObjectRef::from_obj(object.as_ref()))
@@ -195,12 +209,12 @@ impl Caches {
     pub(super) async fn complete(&self) {
         // An error says that the watch has ended, which it does with the process alone.
         let _ = tokio::join!(
-            self.objects.wait_until_ready(),
-            self.replica_sets.wait_until_ready(),
-            self.pods.wait_until_ready(),
-            self.services.wait_until_ready(),
-            self.endpoint_slices.wait_until_ready(),
-            self.controller_revisions.wait_until_ready(),
+            self.objects.store().wait_until_ready(),
+            self.replica_sets.store().wait_until_ready(),
+            self.pods.store().wait_until_ready(),
+            self.services.store().wait_until_ready(),
+            self.endpoint_slices.store().wait_until_ready(),
+            self.controller_revisions.store().wait_until_ready(),
         );
     }
 }
@@ -209,16 +223,6 @@ impl Caches {
 fn object(owner: Option<&Owner>, namespace: Option<&str>) -> Option<ObjectRef<Guarded>> {
     let owner = owner.filter(|owner| owner.is_object)?;
     Some(ObjectRef::new(&owner.name).within(namespace?))
-}
-
-/// By name, so that what is the same is seen the same: a store has an order of its own in each process.
-fn sorted<K: Packed>(
-    store: &Store<Kept<K>>,
-    is_wanted: impl Fn(&Kept<K>) -> bool,
-) -> Vec<Arc<Kept<K>>> {
-    let mut found = store.state_filter(is_wanted);
-    found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    found
 }
 
 fn opened<K: Packed>(kept: &[Arc<Kept<K>>]) -> Vec<Arc<K>> {

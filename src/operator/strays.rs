@@ -54,7 +54,7 @@ impl Strays {
 
     /// Looks at every pod.
     pub(super) fn search(&self, caches: &Caches) {
-        let marked = caches.pods.state_filter(|pod| pod.key.is_marked);
+        let marked = caches.pods.store().state_filter(|pod| pod.key.is_marked);
         for pod in marked.iter().filter_map(|pod| pod.open()) {
             self.consider(&pod, caches);
         }

@@ -15,15 +15,14 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
 use super::adoption::Adoption;
-use super::caches::{Caches, Guarded, Id, Keep, Kept, kept, place};
+use super::caches::{Caches, Filler, Guarded, Id, Keep, Kept, cache, kept, place};
 use super::endings::Endings;
 use super::preflight;
 use super::prune::{self, Prune, controller, is_object};
@@ -136,12 +135,12 @@ pub(super) fn start(
     queue: &Queue,
     adoption: Adoption,
 ) -> (Caches, Found) {
-    let (objects, objects_writer) = reflector::store();
-    let (replica_sets, replica_sets_writer) = reflector::store();
-    let (pods, pods_writer) = reflector::store();
-    let (services, services_writer) = reflector::store();
-    let (endpoint_slices, endpoint_slices_writer) = reflector::store();
-    let (controller_revisions, controller_revisions_writer) = reflector::store();
+    let (objects, objects_filler) = cache();
+    let (replica_sets, replica_sets_filler) = cache();
+    let (pods, pods_filler) = cache();
+    let (services, services_filler) = cache();
+    let (endpoint_slices, endpoint_slices_filler) = cache();
+    let (controller_revisions, controller_revisions_filler) = cache();
     let caches = Caches {
         objects,
         replica_sets,
@@ -159,19 +158,19 @@ pub(super) fn start(
         adoption,
         strays,
     };
-    follow.spawn(OBJECTS, watches.objects, objects_writer);
-    follow.spawn(REPLICA_SETS, watches.replica_sets, replica_sets_writer);
-    follow.spawn(PODS, watches.pods, pods_writer);
-    follow.spawn(SERVICES, watches.services, services_writer);
+    follow.spawn(OBJECTS, watches.objects, objects_filler);
+    follow.spawn(REPLICA_SETS, watches.replica_sets, replica_sets_filler);
+    follow.spawn(PODS, watches.pods, pods_filler);
+    follow.spawn(SERVICES, watches.services, services_filler);
     follow.spawn(
         ENDPOINT_SLICES,
         watches.endpoint_slices,
-        endpoint_slices_writer,
+        endpoint_slices_filler,
     );
     follow.spawn(
         CONTROLLER_REVISIONS,
         watches.controller_revisions,
-        controller_revisions_writer,
+        controller_revisions_filler,
     );
     (caches, found)
 }
@@ -245,16 +244,16 @@ struct Follow {
 }
 
 impl Follow {
-    fn spawn<K: Keep>(&self, kind: Kind<K>, stream: Watch<K>, writer: Writer<K::Kept>) {
+    fn spawn<K: Keep>(&self, kind: Kind<K>, stream: Watch<K>, filler: Filler<K::Kept>) {
         self.sync.wait(kind.name, "not listed yet".into());
-        tokio::spawn(self.clone().run(kind, stream, writer));
+        tokio::spawn(self.clone().run(kind, stream, filler));
     }
 
-    async fn run<K: Keep>(self, kind: Kind<K>, stream: Watch<K>, mut writer: Writer<K::Kept>) {
+    async fn run<K: Keep>(self, kind: Kind<K>, stream: Watch<K>, mut filler: Filler<K::Kept>) {
         if kind.name == PODS.name {
             self.adoption.begun().await;
         }
-        let store = writer.as_reader();
+        let cache = filler.cache().clone();
         let mut stream = pin!(stream);
         while let Some(event) = stream.next().await {
             let event = match event {
@@ -269,18 +268,18 @@ impl Follow {
             };
             let before = match &event {
                 Event::Apply(new) | Event::InitApply(new) | Event::Delete(new) => {
-                    store.get(&place(new.meta()))
+                    cache.get(&place(new.meta()))
                 }
                 _ => None,
             };
             let before = before.as_deref();
             let kept = kept(&event);
             let concerned = self.concerned(&kind, before, &kept);
-            writer.apply_watcher_event(&kept);
+            filler.apply(&kept);
             if matches!(event, Event::InitDone) {
                 self.sync.done(kind.name);
                 // What vanished while nobody watched is named by no event.
-                for object in self.caches.objects.state() {
+                for object in self.caches.objects.store().state() {
                     self.tell(ObjectRef::from_obj(object.as_ref()));
                 }
             }

@@ -8,7 +8,9 @@ use kube::core::{DeserializeGuard, ObjectMeta};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::cache::Marked;
 use super::kept::Keep;
+use super::keys::Id;
 use crate::api::v1alpha1::GracefulDeployment;
 
 /// A GracefulDeployment, or what is wrong with one that cannot be read.
@@ -78,6 +80,13 @@ impl Resource for Folded {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         self.bare.meta_mut()
+    }
+}
+
+/// By its namespace.
+impl Marked for Guarded {
+    fn marks(&self) -> Vec<Id> {
+        vec![Id::within(self.meta().namespace.as_deref(), &[])]
     }
 }
 

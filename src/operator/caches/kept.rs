@@ -13,12 +13,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::error;
 
+use super::cache::Marked;
+use super::keys::Id;
+
 /// A kind that is watched.
 pub(in crate::operator) trait Keep:
     Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static
 {
     /// What its store holds.
-    type Kept: Lookup<DynamicType = ()> + Clone + Debug + Send + Sync + 'static;
+    type Kept: Marked;
 
     fn keep(&self) -> Self::Kept;
 }
@@ -31,6 +34,9 @@ pub(in crate::operator) trait Packed:
     type Key: Clone + Debug + Send + Sync + 'static;
 
     fn key(&self) -> Self::Key;
+
+    /// What one that is kept is found by.
+    fn marks(kept: &Kept<Self>) -> Vec<Id>;
 }
 
 /// One object of such a kind.
@@ -96,6 +102,12 @@ impl<K: Packed> Keep for K {
 
     fn keep(&self) -> Kept<K> {
         Kept::of(self)
+    }
+}
+
+impl<K: Packed> Marked for Kept<K> {
+    fn marks(&self) -> Vec<Id> {
+        K::marks(self)
     }
 }
 

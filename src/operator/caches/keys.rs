@@ -8,14 +8,14 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt;
 use kube::core::{ObjectMeta, PartialObjectMeta};
 
-use super::kept::Packed;
+use super::kept::{Kept, Packed};
 use crate::api::{ADOPTED, POD_TEMPLATE_HASH};
 use crate::observe::{SERVICE_NAME, has_ended};
 use crate::operator::prune::{controller, is_marked, is_object};
 
-/// A UID as a number, which thousands are compared with in no time. What is found by it may be more than what was
-/// asked for, once in 10^19: who decides compares the UIDs themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A UID or a few words as a number, which thousands are compared with in no time. What is found by it may be more than
+/// what was asked for, once in 10^19: who decides compares the UIDs themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::operator) struct Id(u64);
 
 impl Id {
@@ -27,6 +27,13 @@ impl Id {
 
     pub(in crate::operator) fn of_object(metadata: &ObjectMeta) -> Self {
         Self::of(metadata.uid.as_deref().unwrap_or_default())
+    }
+
+    /// Of words that mean the same only in one namespace.
+    pub(super) fn within(namespace: Option<&str>, words: &[&str]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (namespace, words).hash(&mut hasher);
+        Self(hasher.finish())
     }
 }
 
@@ -70,6 +77,12 @@ impl Packed for ReplicaSet {
             is_labelled: self.labels().contains_key(POD_TEMPLATE_HASH),
         }
     }
+
+    /// By its owner; those that nobody controls, by that.
+    fn marks(kept: &Kept<Self>) -> Vec<Id> {
+        let owner = kept.key.owner.as_ref().map(|owner| owner.id);
+        vec![owner.unwrap_or_else(|| Id::within(kept.namespace.as_deref(), &[]))]
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +106,12 @@ impl Packed for Pod {
             has_ended: has_ended(self),
         }
     }
+
+    /// By its owner.
+    fn marks(kept: &Kept<Self>) -> Vec<Id> {
+        let owner = kept.key.owner.iter();
+        owner.map(|owner| owner.id).collect()
+    }
 }
 
 /// Labels of the pods that a Service selects; none where it does not select.
@@ -106,6 +125,14 @@ impl Packed for Service {
         let labels = labels.iter();
         let labels = labels.map(|(key, value)| (key.as_str().into(), value.as_str().into()));
         Some(labels.collect())
+    }
+
+    /// By the first label that it selects: every pod that it selects has that one.
+    fn marks(kept: &Kept<Self>) -> Vec<Id> {
+        let first = kept.key.iter().filter_map(|labels| labels.first());
+        first
+            .map(|(key, value)| Id::within(kept.namespace.as_deref(), &[key, value]))
+            .collect()
     }
 }
 
@@ -153,6 +180,22 @@ impl Packed for EndpointSlice {
             targets: self.endpoints.iter().map(Target::of).collect(),
         }
     }
+
+    /// By its Service and by all that it names.
+    fn marks(kept: &Kept<Self>) -> Vec<Id> {
+        let namespace = kept.namespace.as_deref();
+        let service = kept.key.service.iter();
+        let mut marks: Vec<_> = service.map(|name| Id::within(namespace, &[name])).collect();
+        for target in &kept.key.targets {
+            match target {
+                Target::Pod { id, .. } => marks.push(*id),
+                Target::Addresses(all) => {
+                    marks.extend(all.iter().map(|one| Id::within(namespace, &[one])));
+                }
+            }
+        }
+        marks
+    }
 }
 
 /// By its name, which is its ReplicaSet's.
@@ -161,5 +204,17 @@ impl Packed for PartialObjectMeta<ControllerRevision> {
 
     fn key(&self) -> Id {
         Id::of_object(&self.metadata)
+    }
+
+    /// By that name, and by the object's that it was made for: a ReplicaSet of ours is named after it.
+    fn marks(kept: &Kept<Self>) -> Vec<Id> {
+        let names = [
+            Some(&*kept.name),
+            kept.name.rsplit_once('-').map(|(object, _)| object),
+        ];
+        let names = names.into_iter().flatten();
+        names
+            .map(|name| Id::within(kept.namespace.as_deref(), &[name]))
+            .collect()
     }
 }

@@ -31,6 +31,19 @@ impl<'a> Pods<'a> {
         }
     }
 
+    /// What a Service is found by that selects one of them.
+    pub(super) fn labels(&self, namespace: Option<&str>) -> impl Iterator<Item = Id> {
+        let labels = self.labels.iter().copied().flatten();
+        labels.map(move |(key, value)| Id::within(namespace, &[key, value]))
+    }
+
+    /// What an EndpointSlice is found by that names one of them.
+    pub(super) fn names(&self, namespace: Option<&str>) -> impl Iterator<Item = Id> {
+        let addresses = self.addresses.iter();
+        let addresses = addresses.map(move |one| Id::within(namespace, &[one]));
+        self.ids.iter().copied().chain(addresses)
+    }
+
     /// A Service's selector matches one of them.
     pub(super) fn are_selected_by(&self, selector: &Selector) -> bool {
         let Some(selector) = selector else {

@@ -8,18 +8,17 @@ use crate::operator::prune::{self, Prune};
 
 /// Caches that know the ReplicaSet of the pod.
 fn caches() -> Caches {
-    let (objects, _) = kube::runtime::reflector::store();
-    let (replica_sets, mut writer) = kube::runtime::reflector::store();
+    let (replica_sets, mut filler) = cache();
     let set: ReplicaSet = serde_json::from_str(REPLICA_SET).unwrap();
     let told = kube::runtime::watcher::Event::Apply(set);
-    writer.apply_watcher_event(&kept(&told));
+    filler.apply(&kept(&told));
     Caches {
-        objects,
+        objects: cache().0,
         replica_sets,
-        pods: kube::runtime::reflector::store().0,
-        services: kube::runtime::reflector::store().0,
-        endpoint_slices: kube::runtime::reflector::store().0,
-        controller_revisions: kube::runtime::reflector::store().0,
+        pods: cache().0,
+        services: cache().0,
+        endpoint_slices: cache().0,
+        controller_revisions: cache().0,
         endings: Endings::default(),
     }
 }
