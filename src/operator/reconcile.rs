@@ -1,39 +1,38 @@
 //! Four steps: observe, plan, report, act. Everything that is decided is decided by the planner, and
 //! what it remembers is in the status before anything is done.
 
+mod recalled;
 mod wake;
 
 use std::any::Any;
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use self::recalled::Recalled;
 use self::wake::{SHORTEST, SOON, next_look};
 use super::act::{Actor, Calls};
 use super::caches::{Caches, Guarded};
-use super::clock::{Clock, Reading};
+use super::clock::Clock;
 use super::echo::repeat;
 use super::error::{Class, Error, in_words};
 use super::host::Host;
 use super::lease::Leadership;
-use super::memory::{Freshness, Memory, Notes, PutOff, postpone};
+use super::memory::{Freshness, Memory, Notes};
 use super::metrics::Metrics;
-use super::report::{Refusal, Reported, Standing, report, report_unreadable};
+use super::report::{Refusal, Reported, Standing, report, report_unreadable, tell};
 use super::traces::Traces;
 use crate::api::v1alpha1::GracefulDeployment;
 use crate::inject::{Injected, Injection, inject, template_hash};
 use crate::observe::{Objects, Wanted, observe};
-use crate::rollout::{Invalid, Observation, Plan, Target, plan};
+use crate::rollout::{Event, Invalid, Observation, Plan, Target, plan};
 
 /// How often what was just written is planned on before the cache shows it. A rollout that begins has
 /// two statuses to write; more is for the next look.
@@ -129,9 +128,29 @@ async fn four_steps(
         size: observation.target.as_ref().ok().map(Target::size),
         now: observation.now,
     };
-    let (mut plan, again) = settle(&actor, &mut observation, recalled, (key, context)).await?;
+    let mut told = Vec::new();
+    let steps = settle_and_act(&actor, observation, recalled, (key, context), &mut told).await;
+    tell(&actor.calls, objects.object, &told).await;
+    steps
+}
+
+/// The steps that change something. `told` is what the user of the object is to hear of it, however it ends.
+async fn settle_and_act(
+    actor: &Actor<'_>,
+    mut observation: Observation,
+    recalled: &Recalled,
+    (key, context): (&ObjectRef<Guarded>, &Context),
+    told: &mut Vec<Event>,
+) -> Result<Requeue, Error> {
+    let settled = settle(actor, &mut observation, recalled, (key, context), told).await;
+    let (mut plan, again) = settled?;
     context.metrics.held(key, &plan.holds);
-    repeat(&mut plan, objects, &observation.previous, observation.now);
+    repeat(
+        &mut plan,
+        actor.objects,
+        &observation.previous,
+        observation.now,
+    );
     let acts = actor.act(&plan.actions).await;
     let is_taken = acts.foreign.is_some();
     context.memory.of(key, |notes| {
@@ -158,6 +177,7 @@ async fn settle(
     observation: &mut Observation,
     recalled: &Recalled,
     (key, context): (&ObjectRef<Guarded>, &Context),
+    told: &mut Vec<Event>,
 ) -> Result<(Plan, Option<Duration>), Error> {
     let mut standing = Standing::of(actor.objects.object);
     let mut waited = recalled
@@ -170,7 +190,7 @@ async fn settle(
         let refusal = recalled.refusal.as_ref();
         let waits = waited.take().unwrap_or_default();
         context.caches.endings.tries(key, &plan);
-        let reported = report(actor, &plan, &standing, refusal, waits).await?;
+        let reported = report(actor, &plan, &standing, (refusal, waits), told).await?;
         if !matches!(reported, Reported::PutOff(_)) {
             context.caches.endings.are_counted(key, &plan.counted);
             context.metrics.ended(key, &plan.counted);
@@ -252,35 +272,6 @@ pub(super) fn after_error(object: &Guarded, error: &Error, context: &Context) ->
     }
 }
 
-/// What the process remembers of an object, as a reconcile starts from it.
-struct Recalled {
-    freshness: Freshness,
-    put_off: Option<PutOff>,
-    deleted: BTreeSet<String>,
-    refusal: Option<Refusal>,
-    foreign: Option<Arc<ReplicaSet>>,
-    now: Timestamp,
-    /// How far the wall clock was set ahead since the drains were last written.
-    ahead: Duration,
-    /// The same, since the process began.
-    ahead_now: Duration,
-}
-
-impl Recalled {
-    /// Corrects what was read by what the process knows better: how late it is, what waits to be
-    /// written, and which pods are deleted.
-    fn correct(&self, observation: &mut Observation) {
-        for pod in &mut observation.pods {
-            pod.terminating |= self.deleted.contains(&pod.uid);
-        }
-        let read = &mut observation.previous;
-        postpone(&mut read.drains, self.ahead);
-        if let Some(put_off) = &self.put_off {
-            put_off.recall(&mut read.drains, self.ahead_now);
-        }
-    }
-}
-
 impl Context {
     /// Of a process that begins and remembers nothing.
     pub(super) fn begin(
@@ -320,29 +311,6 @@ impl Context {
             metrics: &self.metrics,
             clock: &self.clock,
         }
-    }
-
-    fn recall(&self, key: &ObjectRef<Guarded>, objects: &Objects<'_>) -> Recalled {
-        let Reading { now, ahead } = self.clock.read();
-        let status = objects.object.status.as_ref();
-        let is_draining = status.is_some_and(|status| !status.drains.is_empty());
-        self.memory.of(key, |notes| {
-            // It can be read now: the same fault would be news.
-            notes.unreadable = None;
-            if !is_draining {
-                notes.ahead = Some(ahead);
-            }
-            Recalled {
-                freshness: notes.freshness(objects, Instant::now()),
-                deleted: notes.deleted.clone(),
-                put_off: notes.put_off.clone(),
-                refusal: notes.refusal.clone(),
-                foreign: notes.foreign.clone(),
-                now,
-                ahead: ahead.saturating_sub(*notes.ahead.get_or_insert(ahead)),
-                ahead_now: ahead,
-            }
-        })
     }
 
     /// Adds the pods that are gone and that the status does not count.

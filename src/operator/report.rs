@@ -1,5 +1,5 @@
-//! Says what was seen and what is about to be done: the status first, and then the Events that go with
-//! it. Decides only when the status is worth a write.
+//! Says what was seen and what is about to be done: in the status before it is done, and in the Events that go with
+//! that after it, for nothing waits for them. Decides only when the status is worth a write.
 
 mod event;
 mod refusal;
@@ -15,7 +15,6 @@ use kube::{Api, Resource, ResourceExt};
 use serde_json::Value;
 use tracing::{info, trace, warn};
 
-use self::event::publish;
 pub(super) use self::refusal::Refusal;
 use self::status::Writing;
 use super::act::{Actor, Calls, changed, patch_params};
@@ -53,8 +52,9 @@ impl Standing {
     }
 }
 
-/// Writes the status where it differs enough from the standing one, and then publishes the Events;
-/// `refusal` is what came of the last plan, `waited` for how long the write has been put off.
+/// Writes the status where it differs enough from the standing one, and then adds the Events that go with it to those
+/// that are [to be told](tell); `refusal` is what came of the last plan, `waited` for how long the write has been put
+/// off.
 ///
 /// # Errors
 ///
@@ -64,8 +64,8 @@ pub(super) async fn report(
     actor: &Actor<'_>,
     plan: &Plan,
     standing: &Standing,
-    refusal: Option<&Refusal>,
-    waited: Duration,
+    (refusal, waited): (Option<&Refusal>, Duration),
+    told: &mut Vec<Event>,
 ) -> Result<Reported, Error> {
     let object = actor.objects.object;
     let Some(mut status) = plan.status.clone() else {
@@ -94,8 +94,7 @@ pub(super) async fn report(
         let outcome = drain.outcome.map(|outcome| format!("{outcome:?}"));
         actor.calls.metrics.drain_ended(outcome.unwrap_or_default());
     }
-    log(&events);
-    publish(&actor.calls, &object.object_ref(&()), &events).await;
+    told.append(&mut events);
     let written = changed(Kind::Object, &answer);
     let standing = match &answer.0 {
         Ok(object) => Standing::of(object.bare()),
@@ -105,6 +104,12 @@ pub(super) async fn report(
         },
     };
     Ok(Reported::Written(written, Box::new(standing)))
+}
+
+/// Publishes Events on an object.
+pub(super) async fn tell(calls: &Calls<'_>, object: &GracefulDeployment, events: &[Event]) {
+    log(events);
+    event::publish(calls, &object.object_ref(&()), events).await;
 }
 
 /// Shows on an object that cannot be read what is wrong with it.
@@ -125,7 +130,7 @@ pub(super) async fn report_unreadable(
         reason: Reason::InvalidSpec,
         message,
     };
-    publish(calls, &object.object_ref(&()), &[event]).await;
+    event::publish(calls, &object.object_ref(&()), &[event]).await;
     let patch = status::unreadable(error, object.meta(), calls.clock.wall());
     write(calls, object, patch).await.map(drop)
 }
