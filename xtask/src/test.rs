@@ -4,14 +4,14 @@
 
 mod full;
 mod rig;
+mod stage;
 mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::ValueEnum;
+use clap::ValueEnum as _;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +21,7 @@ use crate::process::Progress;
 use crate::stage::{Outcome, conclude, in_root};
 use crate::{bench, check, debian, example, modules, tools};
 pub(crate) use rig::{Rig, Tests};
+pub(crate) use stage::Stage;
 
 /// Tests of the stage cluster at the same time: more than there are cores, because each has a namespace
 /// of its own and waits for controllers most of its time.
@@ -31,6 +32,9 @@ const CHANGES: (&str, (&str, &str)) = ("iterative::graceful", ("GRACEFUL_CHANGES
 
 /// The test of the stage state-metrics, and how it hears where the program is.
 const STATE_METRICS: (&str, &str) = ("state_metrics::", "KUBE_STATE_METRICS");
+
+/// The tests of the stage examples.
+const EXAMPLES: &str = "examples:: outside:: pool:: work::";
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -45,106 +49,6 @@ pub(crate) struct Args {
     /// Arguments for the test binaries of the stages cluster and e2e, such as a part of a test's name.
     #[arg(last = true)]
     rest: Vec<String>,
-}
-
-/// One stage of a run.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Stage {
-    /// The source: fmt, clippy, dependencies, docs, generated files.
-    Check,
-    /// Tests without a cluster.
-    Offline,
-    /// Tests against a real API server.
-    Cluster,
-    /// The operator under real traffic.
-    E2e,
-    /// Long: the workflows by zizmor, and the scripts in them by shellcheck.
-    Audit,
-    /// Long: the book of docs/, made by mdBook.
-    Book,
-    /// Long: properties with many cases, and the agent's parsers by cargo-fuzz, which needs Rust's nightly.
-    Fuzz,
-    /// Long: the simulation with many seeds.
-    Simulation,
-    /// Long: a thousand changes of one object in a row, on a real API server.
-    Changes,
-    /// Long: kube-state-metrics with our configuration, on a real API server.
-    StateMetrics,
-    /// Long: mutants of the planner, each to be caught.
-    Mutants,
-    /// Long: the operator of the previous commit, upgraded and uninstalled under load.
-    Upgrade,
-    /// Long: kinds of work that take minutes.
-    Works,
-    /// Long: each kind of work under each kind of rollout, as the table of the docs.
-    Matrix,
-    /// Long: the operator that leads killed, stopped, and lost with its node, on two nodes.
-    Nodes,
-    /// Long: what grows in the operator over two thousand objects, on a real API server.
-    Soak,
-    /// Long: one operator with a thousand objects and five thousand pods, on a real API server.
-    Scale,
-    /// Long: what is promised, measured.
-    Bench,
-}
-
-impl Stage {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Check => "check",
-            Self::Offline => "offline",
-            Self::Cluster => "cluster",
-            Self::E2e => "e2e",
-            Self::Audit => "audit",
-            Self::Book => "book",
-            Self::Fuzz => "fuzz",
-            Self::Simulation => "simulation",
-            Self::Changes => "changes",
-            Self::StateMetrics => "state-metrics",
-            Self::Mutants => "mutants",
-            Self::Upgrade => "upgrade",
-            Self::Works => "works",
-            Self::Matrix => "matrix",
-            Self::Nodes => "nodes",
-            Self::Soak => "soak",
-            Self::Scale => "scale",
-            Self::Bench => "bench",
-        }
-    }
-
-    /// How many nodes its cluster has.
-    fn nodes(self) -> u8 {
-        if self == Self::Nodes { 2 } else { 1 }
-    }
-
-    /// Whether it is left to `--full`.
-    fn is_long(self) -> bool {
-        !matches!(
-            self,
-            Self::Check | Self::Offline | Self::Cluster | Self::E2e
-        )
-    }
-
-    /// How its tests are built. Where one machine plays all nodes of thousands of pods, what the nodes take is taken
-    /// from what is measured.
-    fn profile(self) -> &'static str {
-        if matches!(self, Self::Soak | Self::Scale) {
-            "fuzz"
-        } else {
-            "test"
-        }
-    }
-
-    /// When a stage's tests, its cluster up and ready, are taken to hang: about three times what
-    /// they need, and together within the hour that a run may take on a fresh machine.
-    fn limit(self) -> Duration {
-        match self {
-            Self::E2e | Self::Works => Duration::from_mins(25),
-            Self::Cluster => Duration::from_mins(15),
-            Self::Changes => Duration::from_mins(40),
-            _ => Duration::from_mins(8),
-        }
-    }
 }
 
 /// Runs the chosen stages and ends with a table. After an interruption the cluster is taken down
@@ -176,7 +80,12 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             Stage::Soak => outcomes.push(bench::soak(&mut interrupted).await),
             Stage::Scale => outcomes.push(bench::scale(&mut interrupted).await),
             Stage::Bench => outcomes.push(bench::stage(&mut interrupted).await),
-            Stage::Cluster | Stage::E2e | Stage::Changes | Stage::StateMetrics | Stage::Works => {
+            Stage::Cluster
+            | Stage::E2e
+            | Stage::Changes
+            | Stage::StateMetrics
+            | Stage::Examples
+            | Stage::Works => {
                 outcomes.push(on_cluster(*stage, args, &mut interrupted).await);
             }
         }
@@ -203,14 +112,13 @@ async fn on_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Outcom
             }
             _ => None,
         };
-        let postgres = match stage {
-            Stage::Works => {
-                let find = || debian::postgres(Progress::start());
-                Some(tokio::task::spawn_blocking(find).await??)
-            }
-            _ => None,
+        let postgres = if stage.has_postgres() {
+            let find = || debian::postgres(Progress::start());
+            let folder = tokio::task::spawn_blocking(find).await??;
+            Some(folder.display().to_string())
+        } else {
+            None
         };
-        let postgres = postgres.map(|folder| folder.display().to_string());
         let binary = set_up(rig, stage).await?;
         let mut tests = tests(stage, args, &binary);
         if let Some(folder) = &postgres {
@@ -225,7 +133,10 @@ async fn on_cluster(stage: Stage, args: &Args, interrupted: &mut bool) -> Outcom
             monitors = folder.display().to_string();
             tests.env.push(("PROMETHEUS_OPERATOR", &monitors));
         }
-        rig.test(&tests).await
+        for _ in 0..stage.times() {
+            rig.test(&tests).await?;
+        }
+        Ok(())
     });
     Outcome::of_async(stage.name(), &again, work).await
 }
@@ -260,9 +171,14 @@ fn tests<'a>(stage: Stage, args: &Args, binary: &'a Path) -> Tests<'a> {
             env.push(CHANGES.1);
         }
         // Most run alone anyhow, and their figures are to be seen.
-        Stage::Works => {
+        Stage::Examples | Stage::Works => {
             if arguments.is_empty() {
-                arguments.push("works::".into());
+                let own = if stage == Stage::Works {
+                    "works::"
+                } else {
+                    EXAMPLES
+                };
+                arguments.extend(own.split_whitespace().map(str::to_owned));
             }
             arguments.extend(["--test-threads", "1", "--nocapture"].map(str::to_owned));
         }
@@ -313,7 +229,7 @@ pub(crate) async fn in_cluster(
 pub(crate) async fn set_up(rig: &Rig, stage: Stage) -> Result<PathBuf> {
     let tests = match stage {
         Stage::Changes | Stage::StateMetrics | Stage::Soak | Stage::Scale => Stage::Cluster,
-        Stage::Works | Stage::Matrix | Stage::Nodes | Stage::Bench => Stage::E2e,
+        Stage::Examples | Stage::Works | Stage::Matrix | Stage::Nodes | Stage::Bench => Stage::E2e,
         _ => stage,
     };
     let binary = test_binary(tests.name(), stage.profile()).await?;

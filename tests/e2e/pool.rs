@@ -14,12 +14,12 @@ use tokio::time::sleep;
 
 use graceful::api::v1alpha1::{GracefulDeployment, RolloutRecord};
 
-use super::postgres::Postgres;
 use crate::app::App;
 use crate::cluster::{Verdict, World, answer, names, test, test_under_load};
 use crate::examples::{SOON, WARM_UP, image, without_drain};
 use crate::figure::{assert_at_most, count, show};
 use crate::load::{Clients, Load};
+use crate::postgres::Postgres;
 use crate::rollout::ROLLOUT;
 use crate::timeline::Timeline;
 
