@@ -56,7 +56,7 @@ func TestTiltfileRunsCommandsThatThereAre(t *testing.T) {
 		}
 	}
 	subcommands := variants(t, "xtask/src/main.rs", "Command")
-	stages := variants(t, "xtask/src/test.rs", "Stage")
+	stages := variants(t, "xtask/src/test/stage.rs", "Stage")
 	for _, command := range commands {
 		words := strings.Fields(command)
 		switch words[0] + " " + words[1] {
