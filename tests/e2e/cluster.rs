@@ -32,6 +32,9 @@ pub(crate) struct World {
 /// How often a condition is looked at. No event is missed by it: what is asked for stays true.
 pub(crate) const GLANCE: Duration = Duration::from_millis(100);
 
+/// How long an Event may take after the status that it goes with: nothing waits for it, so the margin is wide.
+const TOLD: Duration = Duration::from_secs(60);
+
 /// A kind of object that lives in a namespace.
 pub(crate) trait Namespaced:
     Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -263,8 +266,33 @@ impl World {
             .expect("deleted");
     }
 
-    /// The Events about an object, as `reason: message`.
-    pub(crate) async fn events(&self, name: &str) -> Vec<String> {
+    /// Waits until the Events about an object, each as `reason: message`, show something. They come after the
+    /// status that they go with.
+    pub(crate) async fn until_told<T>(
+        &self,
+        name: &str,
+        what: &str,
+        find: impl Fn(&[String]) -> Option<T>,
+    ) -> T {
+        self.until(what, TOLD, async || {
+            let events = self.events(name).await;
+            find(&events).ok_or_else(|| format!("{events:?}"))
+        })
+        .await
+    }
+
+    /// Waits for an Event whose `reason: message` has all of these words in it.
+    pub(crate) async fn until_event(&self, name: &str, words: &[&str]) -> String {
+        let what = format!("an Event of {name} says {words:?}");
+        self.until_told(name, &what, |events| {
+            let mut events = events.iter();
+            let found = events.find(|event| words.iter().all(|word| event.contains(word)));
+            found.cloned()
+        })
+        .await
+    }
+
+    async fn events(&self, name: &str) -> Vec<String> {
         let events: Api<Event> = self.api();
         let all = events
             .list(&ListParams::default())

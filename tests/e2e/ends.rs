@@ -11,7 +11,7 @@ use graceful::api::v1alpha1::{GracefulDeployment, RolloutRecord};
 use crate::app::App;
 use crate::cluster::{World, names, test};
 use crate::examples::SOON;
-use crate::redis::{POSTGRES, Redis};
+use crate::redis::Redis;
 use crate::stream::Stream;
 
 /// Waits until so many ends are on record.
@@ -56,11 +56,7 @@ fn an_app_that_is_killed_after_its_grace_period_is_on_record_with_what_it_cut() 
         assert_eq!(record.connections_cut, 1);
         assert_eq!(record.unseen, 0);
         assert!(record.longest_shutdown_seconds >= 1, "{record:?}");
-        let events = world.events("app").await;
-        assert!(
-            events.iter().any(|event| event.contains("PodKilled")),
-            "{events:?}"
-        );
+        world.until_event("app", &["PodKilled"]).await;
     });
 }
 
@@ -68,7 +64,7 @@ fn an_app_that_is_killed_after_its_grace_period_is_on_record_with_what_it_cut() 
 #[test]
 fn connections_that_end_without_the_goodbye_of_their_port_are_a_pool_left_open() {
     test("pool", |world| async move {
-        let redis = Redis::start_on(&world, POSTGRES).await;
+        let redis = Redis::start_on_known_port(&world).await;
         // Told of the drain it asks for no more jobs, so that its connections are silent.
         let app = redis
             .worked_on(App::graceful("app").notify())
@@ -84,10 +80,6 @@ fn connections_that_end_without_the_goodbye_of_their_port_are_a_pool_left_open()
         println!("pool: {record:?}");
         assert_eq!(record.exit_codes.get("0"), Some(&1));
         assert_eq!((record.forced_kills, record.pools_left_open), (0, 1));
-        let events = world.events("app").await;
-        assert!(
-            events.iter().any(|event| event.contains("PoolLeftOpen")),
-            "{events:?}"
-        );
+        world.until_event("app", &["PoolLeftOpen"]).await;
     });
 }

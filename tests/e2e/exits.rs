@@ -206,20 +206,8 @@ fn pod_that_never_gets_idle_leaves_at_its_deadline() {
             2.0 * slack(),
             "s",
         );
-        let told = world
-            .until("an Event names what is cut", SOON, async || {
-                let events = world.events("app").await;
-                let told = events
-                    .iter()
-                    .find(|event| event.starts_with("DrainTimedOut"))
-                    .cloned();
-                told.ok_or(format!("{events:?}"))
-            })
-            .await;
-        assert!(
-            told.contains(&drain.pod) && told.contains("1 busy connection"),
-            "{told}"
-        );
+        let what = ["DrainTimedOut: ", &drain.pod, "1 busy connection"];
+        world.until_event("app", &what).await;
         let record = world
             .graceful("app")
             .await

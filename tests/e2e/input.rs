@@ -51,16 +51,8 @@ fn stored_nonsense_keeps_its_pods_says_why_and_stops_no_other() {
         let other = App::graceful("other");
         world.create::<GracefulDeployment>(other.object()).await;
         world.complete("other", SOON).await;
-        let told = world
-            .until("the unreadable object has an Event", SOON, async || {
-                let events = world.events("unreadable").await;
-                events.first().cloned().ok_or_else(|| "no Event".to_owned())
-            })
-            .await;
-        assert!(
-            told.starts_with("InvalidSpec") && told.contains("soon"),
-            "{told}"
-        );
+        let what = ["InvalidSpec: ", "soon"];
+        world.until_event("unreadable", &what).await;
 
         let mended = json!({"spec": {"drain": {"minSeconds": 5, "timeoutSeconds": 60}}});
         world.patch::<GracefulDeployment>("app", mended).await;

@@ -37,6 +37,7 @@ mod operator;
 mod operators;
 mod outside;
 mod pool;
+mod ports;
 mod postgres;
 mod redis;
 mod revisions;

@@ -25,7 +25,7 @@ use crate::callers::program;
 use crate::cluster::{Verdict, World, names, test_under_load};
 use crate::examples::{SOON, image, without_drain};
 use crate::figure::{count, show};
-use crate::redis::free_address;
+use crate::ports::free_address;
 use crate::rollout::ROLLOUT;
 use crate::timeline::Timeline;
 

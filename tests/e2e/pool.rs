@@ -71,21 +71,23 @@ async fn record(world: &World, name: &str, ended: u32) -> RolloutRecord {
         .await
 }
 
-/// Pods of which an Event says that they left a pool open.
-async fn told(world: &World, name: &str, pods: &BTreeSet<String>) -> BTreeSet<String> {
-    let events = world.events(name).await;
-    let mut told = BTreeSet::new();
-    for event in events
-        .iter()
-        .filter(|event| event.starts_with("PoolLeftOpen"))
-    {
-        let pod = pods.iter().find(|pod| event.contains(pod.as_str()));
-        told.insert(
-            pod.unwrap_or_else(|| panic!("of which pod? {event}"))
-                .clone(),
-        );
-    }
-    told
+/// Waits until Events say of exactly these pods that they left a pool open.
+async fn until_told(world: &World, name: &str, pods: &BTreeSet<String>) {
+    let what = format!("Events say of the pods of {name} that they left pools open");
+    world
+        .until_told(name, &what, |events| {
+            let left_open = events
+                .iter()
+                .filter(|event| event.starts_with("PoolLeftOpen"));
+            let told: BTreeSet<_> = left_open.map(|event| pod_of(event, pods)).collect();
+            (told == pods.iter().collect()).then_some(())
+        })
+        .await;
+}
+
+fn pod_of<'a>(event: &str, pods: &'a BTreeSet<String>) -> &'a String {
+    let pod = pods.iter().find(|pod| event.contains(pod.as_str()));
+    pod.unwrap_or_else(|| panic!("of which pod? {event}"))
 }
 
 /// What the operators count of an object: the one that led at that time has the number.
@@ -166,13 +168,7 @@ impl Arm {
     async fn judge(&self, world: &World, server: &Postgres) {
         let none = BTreeSet::new();
         let wanted = |all| if self.leaves_open { all } else { &none };
-        world
-            .until("each pod has its Event", SOON, async || {
-                let told = told(world, self.name, &self.gone).await;
-                let is_told = told == *wanted(&self.gone);
-                is_told.then_some(()).ok_or(format!("{told:?}"))
-            })
-            .await;
+        until_told(world, self.name, wanted(&self.gone)).await;
         let counted = counted(world, self.name).await;
         assert_eq!(counted, count_of(wanted(&self.gone)), "{}", self.name);
         let ended = server.ended(world, self.name);
@@ -301,10 +297,15 @@ fn pool_of_an_app_that_is_killed_is_left_open() {
         let replicas = i32::try_from(REPLICAS).expect("a count");
         assert_eq!(record.forced_kills, replicas, "{record:?}");
         assert_eq!(record.pools_left_open, replicas, "{record:?}");
-        let events = world.events("app").await;
-        let killed = events
-            .iter()
-            .filter(|event| event.starts_with("PodKilled") && event.contains("1 open pool"));
-        assert_eq!(killed.count(), names(&pods).len(), "{events:?}");
+        let pods = names(&pods);
+        let what = "an Event of each pod that was killed with its pool open";
+        world
+            .until_told("app", what, |events| {
+                let killed = events.iter().filter(|event| {
+                    event.starts_with("PodKilled") && event.contains("1 open pool")
+                });
+                (killed.count() == pods.len()).then_some(())
+            })
+            .await;
     });
 }

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::cluster::World;
 use crate::examples::SOON;
-use crate::redis::{NODE, POSTGRES};
+use crate::ports::{KnownPort, NODE};
 
 /// What it writes when the kernel ended a connection on which no goodbye had been said.
 const NO_GOODBYE: [&str; 3] = [
@@ -27,10 +27,12 @@ const OVER: &str = "disconnection: session time";
 pub(super) struct Postgres {
     folder: TempDir,
     _server: Child,
+    _port: KnownPort,
 }
 
 impl Postgres {
     pub(super) async fn start(world: &World) -> Self {
+        let port = KnownPort::take(world).await;
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
         let made = program("initdb")
@@ -57,7 +59,7 @@ impl Postgres {
             "log_line_prefix=%h %a ",
         ];
         let server = program("postgres")
-            .args(["-h", NODE, "-p", &POSTGRES.to_string()])
+            .args(["-h", NODE, "-p", &KnownPort::NUMBER.to_string()])
             .args(settings.iter().flat_map(|setting| ["-c", setting]))
             .arg("-D")
             .arg(&data)
@@ -65,11 +67,12 @@ impl Postgres {
             .kill_on_drop(true)
             .spawn()
             .expect("the server");
-        let address = format!("{NODE}:{POSTGRES}");
+        let address = format!("{NODE}:{}", KnownPort::NUMBER);
         world.until_answers("PostgreSQL", &address, SOON).await;
         Self {
             folder,
             _server: server,
+            _port: port,
         }
     }
 
@@ -77,7 +80,7 @@ impl Postgres {
     /// others': pods of an earlier test may still be there and find this server too.
     pub(super) fn url(world: &World, app: &str, (least, most): (u32, u32)) -> String {
         let app = client(world, app);
-        let server = format!("postgres://app@{NODE}:{POSTGRES}/postgres");
+        let server = format!("postgres://app@{NODE}:{}/postgres", KnownPort::NUMBER);
         format!("{server}?pool_min_conns={least}&pool_max_conns={most}&application_name={app}")
     }
 
@@ -122,7 +125,7 @@ pub(super) struct Ended {
 /// A program of its package. It refuses to run as root, and no other user may enter the folder where it is unpacked: so
 /// it has root's files under another name.
 fn program(name: &str) -> Command {
-    let folder = std::env::var_os("POSTGRES").expect("POSTGRES: run `cargo xtask test works`");
+    let folder = std::env::var_os("POSTGRES").expect("POSTGRES: run `cargo xtask test e2e`");
     let folder = PathBuf::from(folder);
     let mut command = Command::new("unshare");
     command

@@ -4,39 +4,37 @@ use std::process::Stdio;
 
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::app::App;
 use crate::cluster::World;
 use crate::examples::{SOON, image};
-
-/// The node's address, which its pods reach.
-pub(crate) const NODE: &str = "10.10.0.1";
-
-/// The port by which PostgreSQL is known: connections to it are told by their goodbye.
-pub(crate) const POSTGRES: u16 = 5432;
+use crate::ports::{KnownPort, NODE, free_address};
 
 /// One server, ended with the test.
 pub(crate) struct Redis {
     /// Where it listens.
     pub(crate) address: String,
     _server: Child,
+    _port: Option<KnownPort>,
 }
 
 impl Redis {
     /// Starts one on a port that is free.
     pub(crate) async fn start(world: &World) -> Self {
-        Self::start_at(world, free_address().await).await
+        Self::start_at(world, free_address().await, None).await
     }
 
-    /// Starts one on this port.
-    pub(crate) async fn start_on(world: &World, port: u16) -> Self {
-        Self::start_at(world, format!("{NODE}:{port}")).await
+    /// Starts one on the port of PostgreSQL.
+    pub(crate) async fn start_on_known_port(world: &World) -> Self {
+        let port = KnownPort::take(world).await;
+        let address = format!("{NODE}:{}", KnownPort::NUMBER);
+        Self::start_at(world, address, Some(port)).await
     }
 
     /// Starts one, and waits until it answers.
-    async fn start_at(world: &World, address: String) -> Self {
+    async fn start_at(world: &World, address: String, known: Option<KnownPort>) -> Self {
         let (node, port) = address.rsplit_once(':').expect("an address");
         let server = Command::new("redis-server")
             .args(["--bind", node, "--port", port])
@@ -50,6 +48,7 @@ impl Redis {
         Self {
             address,
             _server: server,
+            _port: known,
         }
     }
 
@@ -75,10 +74,4 @@ impl Redis {
             .container("/readinessProbe/httpGet", metrics)
             .env("REDIS", &self.address)
     }
-}
-
-/// An address of the node that nobody listens on.
-pub(crate) async fn free_address() -> String {
-    let listener = TcpListener::bind((NODE, 0)).await.expect("a port");
-    listener.local_addr().expect("its address").to_string()
 }

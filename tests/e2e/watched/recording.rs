@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::cluster::{World, in_namespace_of_this_name, names};
 use crate::dashboards;
 use crate::load::{Clients, Load};
-use crate::redis::{POSTGRES, Redis};
+use crate::redis::Redis;
 use crate::stream::Stream;
 
 /// Where to, from the one who runs this.
@@ -47,7 +47,7 @@ struct Shop {
 
 impl Shop {
     async fn open(world: &World) -> Self {
-        let redis = Redis::start_on(world, POSTGRES).await;
+        let redis = Redis::start_on_known_port(world).await;
         let shop = Self {
             checkout: App::graceful("checkout")
                 .replicas(4)

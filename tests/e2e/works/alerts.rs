@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::cluster::{World, names, test_alone};
 use crate::examples::SOON;
 use crate::operators::{OPERATORS, Operator};
-use crate::redis::{POSTGRES, Redis};
+use crate::redis::Redis;
 use crate::stream::Stream;
 use crate::watched::{Prometheus, fail};
 
@@ -50,7 +50,7 @@ type Alerts = BTreeSet<(String, String)>;
 
 /// Has the apps roll, each into its own misfortune. Returns what they are in the middle of.
 async fn go_wrong(world: &World) -> (Redis, Vec<Stream>) {
-    let redis = Redis::start_on(world, POSTGRES).await;
+    let redis = Redis::start_on_known_port(world).await;
     let killed = hasty("killed")
         .env("SHUTDOWN_SECONDS", "600")
         .spec("/shutdown/timeoutSeconds", json!(1));
