@@ -213,7 +213,6 @@ async fn settle(
             {
                 observation.previous.clone_from(&now.status);
                 observation.ends.clear();
-                observation.entropy = context.host.random();
                 standing = *now;
                 round += 1;
                 continue;

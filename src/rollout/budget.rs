@@ -103,19 +103,26 @@ impl Budget {
         granted
     }
 
-    /// Takes a pod out of service. False where that would go too far.
-    pub(super) fn spend_withdrawal(&mut self, is_available: bool, cause: DrainCause) -> bool {
+    /// Takes a ready pod out; `costs_service` where it is in service, or may be. False where that would go
+    /// too far.
+    pub(super) fn spend_withdrawal(&mut self, costs_service: bool, cause: DrainCause) -> bool {
         let granted =
-            self.drain > 0 && self.has_spare(cause) && (!is_available || self.withdraw > 0);
+            self.drain > 0 && self.has_spare(cause) && (!costs_service || self.withdraw > 0);
         if granted {
             self.drain -= 1;
-            if is_available {
+            if costs_service {
                 self.withdraw -= 1;
                 self.available -= 1;
             }
             self.leave();
         }
         granted
+    }
+
+    /// Old pods in service that may yet be taken out.
+    pub(super) fn old_to_withdraw(&self) -> u32 {
+        let old = self.total.saturating_sub(self.updated);
+        old.min(self.clean_up).min(self.withdraw)
     }
 
     /// So many pods are made, or wanted again: those exist, but take room like others.

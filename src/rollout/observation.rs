@@ -316,13 +316,22 @@ impl Observation {
             .find(|service| service.selects.contains(&pod.uid) && !service.names_ready(pod))
     }
 
-    /// When the pod is available by its own readiness, or `None` where it is not ready.
+    /// When the pod is available by its own readiness, or `None` where it is not ready. Without
+    /// minReadySeconds a ready pod is, whatever its node's clock says.
     #[must_use]
     pub fn ripens(&self, pod: &Pod, min_ready: Duration) -> Option<Timestamp> {
         match pod.readiness {
+            Readiness::Ready(_) if min_ready.is_zero() => Some(self.now),
             Readiness::Ready(since) => Some(after(since, min_ready)),
             Readiness::NotReady => None,
         }
+    }
+
+    /// The pod is to be ready only in time to come: our clock was set back, or its node's is fast. How
+    /// long it has been ready cannot be told.
+    #[must_use]
+    pub fn is_undated(&self, pod: &Pod) -> bool {
+        matches!(pod.readiness, Readiness::Ready(since) if since > self.now)
     }
 
     /// Ready for minReadySeconds, named ready by every Service that selects it, neither draining nor

@@ -56,7 +56,9 @@ pub(super) fn withdraw_surplus(
     let surplus = budget.updated.saturating_sub(target.replicas);
     let was_greater = |size: Size| size.replicas > target.replicas;
     let over = if lead.sized_for.is_some_and(was_greater) {
-        budget.total.saturating_sub(budget.maximum)
+        // Old pods that may leave make room as well, if not all at once. New ones would be made again.
+        let room = budget.maximum.saturating_add(budget.old_to_withdraw());
+        budget.total.saturating_sub(room)
     } else {
         0
     };
@@ -152,8 +154,10 @@ fn withdraw(
         if way == DrainWay::Readiness && has_to_wait(observation, pod, draft) {
             continue;
         }
-        let is_available = observation.is_available(pod, target.min_ready);
-        if budget.spend_withdrawal(is_available, cause) {
+        // One that may have been available for long is not let go as if it were not.
+        let costs_service =
+            observation.is_available(pod, target.min_ready) || observation.is_undated(pod);
+        if budget.spend_withdrawal(costs_service, cause) {
             remember(observation, pod, (cause, way), draft);
         } else {
             hold_at_bound(target, budget, draft);

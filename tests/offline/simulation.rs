@@ -17,6 +17,7 @@ mod kubelet;
 mod meddler;
 mod script;
 mod sets;
+mod sizes;
 mod story;
 mod victims;
 mod wires;

@@ -240,6 +240,28 @@ fn surplus_pod_that_is_not_ripe_yet_wakes_the_rollout_and_is_named() {
     assert!(plan.holds.iter().any(names_it), "{:?}", plan.holds);
 }
 
+/// R14: the clock was set back, so that the pods are to be ready only in time to come. One is still to be made, so that
+/// the others are all that serve.
+#[test]
+fn pods_that_are_ready_in_time_to_come_are_not_let_go_as_if_they_served_nobody() {
+    for (min_ready, in_service) in [(0, 4), (30, 1)] {
+        let mut seen = observation(target(), at(100));
+        let Ok(target) = &mut seen.target else {
+            panic!("a target")
+        };
+        target.min_ready = std::time::Duration::from_secs(min_ready);
+        seen.revisions = vec![revision("old", 1, 4), revision("new", 2, 1)];
+        seen.revisions[0].settled = false;
+        seen.pods = (0..3)
+            .map(|i| pod(&format!("old-{i}")).of("old").ready(500))
+            .collect();
+        seen.pods.push(pod("new-0").of("new").ready(0));
+        let status = plan(&seen).status.expect("a status");
+        assert_eq!(status.drains, []);
+        assert_eq!(status.available_replicas, in_service);
+    }
+}
+
 /// B37, R34.
 #[test]
 fn invalid_spec_takes_drains_back_but_not_what_is_given_up() {

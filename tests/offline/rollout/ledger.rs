@@ -234,6 +234,24 @@ fn idle_new_pods_stay_beside_idle_old_ones_at_a_smaller_size() {
     assert_eq!(blocked(mixed), []);
 }
 
+/// R31: shrunk to 2, with room for 4: two old pods may leave, one after the other, and then the new ones are wanted.
+#[test]
+fn new_pods_that_would_be_made_again_do_not_make_the_room_of_a_smaller_size() {
+    let target = Target {
+        replicas: 2,
+        max_draining: 1,
+        ..bounds(2, 0)
+    };
+    let seen = observation(target, at(100));
+    let seen = with(seen, "old", 1, ready("old", 4));
+    let mut seen = with(seen, "new", 2, unready("new", 2));
+    seen.revisions[1].sized_for = Some(Size {
+        replicas: 4,
+        max_surge: 2,
+    });
+    assert_eq!(leaving(&seen), ["old-0"]);
+}
+
 /// Grown from 3 to 4: where there is no room for a share, what it was of is noted all the same.
 #[test]
 fn another_size_is_noted_on_all_that_have_pods_and_on_no_other() {

@@ -56,9 +56,11 @@ impl World {
         let permanent = self.script.permanent;
         let may_stand_still =
             [Permanent::FullNodes, Permanent::BrokenTemplate].contains(&permanent);
-        if may_stand_still
-            && condition(status, "Progressing") == ("False", "ProgressDeadlineExceeded")
-        {
+        // The deadline is the rollout's: one that was complete, of no pods perhaps, has none for those of another size.
+        let is_complete = condition(status, "Progressing") == ("True", "NewReplicaSetAvailable");
+        let is_overdue = condition(status, "Progressing") == ("False", "ProgressDeadlineExceeded");
+        let says_so = condition(status, "Ready") == ("False", "RollingOut");
+        if may_stand_still && (is_overdue || (is_complete && says_so)) {
             return None;
         }
         let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);

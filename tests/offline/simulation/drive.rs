@@ -107,6 +107,7 @@ async fn drive(shared: &Shared) -> Result<Tally, String> {
                 world.is_wanted = false;
                 let (wires, watches) = Wires::lay();
                 world.wires = Some(wires);
+                world.followed = world.ahead;
                 for reader in Reader::OPERATOR {
                     world.relist(reader);
                 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::apiserver::kinds::{OBJECTS, PODS, RECORDS, REPLICA_SETS, Resource, SERVICES, SLICES};
@@ -216,7 +217,7 @@ impl World {
 
     /// What the operator's caches show now is what it goes by until it looks again.
     pub(super) fn remember_view(&mut self) {
-        self.viewed_at = self.time();
+        self.viewed_at = self.time() + SignedDuration::from_millis(self.followed);
         self.view = Reader::OPERATOR
             .into_iter()
             .map(|reader| (reader, self.seen_by(reader).cloned().collect()))

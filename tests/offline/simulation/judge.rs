@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use graceful::api::DRAIN;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::apiserver::kinds::{EVENTS, OBJECTS, PODS, REPLICA_SETS};
@@ -24,10 +24,10 @@ pub(super) struct Judge {
     meddled_pods: BTreeSet<String>,
     pub(super) jumps: usize,
     pub(super) crashes: usize,
-    /// Changes of the spec so far.
-    pub(super) specs: usize,
-    /// At which spec each ReplicaSet was last lowered by the operator.
-    lowered: BTreeMap<String, usize>,
+    /// At which generation of the object each ReplicaSet was last lowered by the operator.
+    pub(super) lowered: BTreeMap<String, i64>,
+    /// At which one each pod was given up.
+    pub(super) retired: BTreeMap<String, i64>,
     /// Pods that are gone.
     gone: i64,
     /// Pods whose end the object's record has counted, over all its rollouts.
@@ -53,10 +53,10 @@ impl Judge {
 }
 
 /// What the operator last read of the object.
-struct Seen {
-    object: Arc<Value>,
-    pods: Vec<Arc<Value>>,
-    sets: Vec<Arc<Value>>,
+pub(super) struct Seen {
+    pub(super) object: Arc<Value>,
+    pub(super) pods: Vec<Arc<Value>>,
+    pub(super) sets: Vec<Arc<Value>>,
 }
 
 impl World {
@@ -110,6 +110,7 @@ impl World {
         match (request.verb, before) {
             (Verb::MergePatch, Some(before)) if is_object => {
                 self.judge_memory(&seen, before, after);
+                self.note_retired(&seen, after);
                 self.judge_record(before, after);
             }
             (Verb::MergePatch, Some(_)) if *request.resource == PODS => {
@@ -200,7 +201,7 @@ impl World {
     }
 
     /// Ready, asked for nothing, named ready by a slice of each Service; as the operator sees it.
-    fn is_available(&self, pod: &Value) -> bool {
+    pub(super) fn is_available(&self, pod: &Value) -> bool {
         let is_asked = pod["metadata"]["annotations"][DRAIN].is_string();
         let services = self.script.services.len();
         let named = self
@@ -223,10 +224,9 @@ impl World {
     fn is_ripe(&self, pod: &Value) -> bool {
         let seconds = number(&self.script.object["spec"]["minReadySeconds"]);
         let since = condition_time(pod, "Ready").parse::<Timestamp>();
-        // By the clock of the operator's machine: minReadySeconds can only be counted by one.
-        let now = self.viewed_at + SignedDuration::from_millis(self.ahead);
-        let age = since.map_or(0, |since| now.duration_since(since).as_secs());
-        is_ready(pod) && age >= seconds
+        // By the time that the operator goes by: minReadySeconds can only be counted by one clock.
+        let age = since.map_or(0, |since| self.viewed_at.duration_since(since).as_secs());
+        is_ready(pod) && (seconds == 0 || age >= seconds)
     }
 
     /// What is asked of a pod is in the memory first.
@@ -246,69 +246,8 @@ impl World {
         }
     }
 
-    fn judge_scale(&mut self, seen: &Seen, before: &Value, after: &Value) {
-        let (from, to) = (replicas(before), replicas(after));
-        let set = uid(after).to_owned();
-        if to > from {
-            self.judge_surge(seen, &set, to, from);
-            let spec = self.judge.specs;
-            let flips = self.judge.lowered.get(&set) == Some(&spec);
-            if flips && !self.judge.meddled && self.judge.crashes == 0 {
-                self.fail(format!("{} goes up again after it went down", name(after)));
-            }
-        }
-        if to < from {
-            let spec = self.judge.specs;
-            self.judge.lowered.insert(set.clone(), spec);
-            let of = |pod: &&Arc<Value>| owner_uid(pod) == Some(set.as_str()) && is_active(pod);
-            let active: Vec<_> = seen.pods.iter().filter(of).collect();
-            let given_up = active.iter().filter(|pod| self.is_given_up(uid(pod)));
-            let missing = (from - count(active.len())).max(0);
-            let idle = active
-                .iter()
-                .filter(|pod| !is_ready(pod) && !self.is_given_up(uid(pod)));
-            let allowed = count(given_up.count()) + missing + count(idle.count());
-            if from - to > allowed {
-                self.fail(format!(
-                    "{} goes down by {} and {allowed} were given up",
-                    name(after),
-                    from - to
-                ));
-            }
-        }
-    }
-
-    /// Not more pods than may be, draining ones apart.
-    fn judge_surge(&mut self, seen: &Seen, raised: &str, to: i64, from: i64) {
-        let spec = &seen.object["spec"];
-        let surge = number(&spec["strategy"]["rollingUpdate"]["maxSurge"]);
-        let most = number(&spec["replicas"]) + surge;
-        let object = self.object();
-        let drains = object.as_deref().map(drains).unwrap_or_default();
-        let mut total = 0;
-        let mut sets: Vec<_> = seen
-            .sets
-            .iter()
-            .map(|set| (uid(set), replicas(set)))
-            .collect();
-        if !sets.iter().any(|(uid, _)| *uid == raised) {
-            sets.push((raised, to));
-        }
-        for (set, replicas) in sets {
-            let wanted = if set == raised { to } else { replicas };
-            let of = |pod: &&Arc<Value>| owner_uid(pod) == Some(set) && is_active(pod);
-            let active = seen.pods.iter().filter(of).count();
-            let live = seen.pods.iter().filter(of);
-            let live = live.filter(|pod| !drains.contains_key(uid(pod))).count();
-            total += count(live) + (wanted - count(active)).max(0);
-        }
-        if total > most && to > from && !self.judge.meddled {
-            self.fail(format!("{total} pods of at most {most}"));
-        }
-    }
-
     /// A drain of the pod is over, or it goes the other way, and that is written.
-    fn is_given_up(&self, uid: &str) -> bool {
+    pub(super) fn is_given_up(&self, uid: &str) -> bool {
         let object = self.object();
         let drains = object.as_deref().map(drains).unwrap_or_default();
         let Some(drain) = drains.get(uid) else {
@@ -377,7 +316,7 @@ pub(super) fn drains(object: &Value) -> BTreeMap<&str, &Value> {
     named.collect()
 }
 
-fn replicas(set: &Value) -> i64 {
+pub(super) fn replicas(set: &Value) -> i64 {
     set["spec"]["replicas"].as_i64().unwrap_or(1)
 }
 
@@ -385,6 +324,6 @@ pub(super) fn number(value: &Value) -> i64 {
     value.as_i64().unwrap_or(0)
 }
 
-fn count(n: usize) -> i64 {
+pub(super) fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }

@@ -109,6 +109,8 @@ pub(super) struct World {
     pub(super) luck: Chance,
     /// How far the clock of the operator's machine is ahead.
     pub(super) ahead: i64,
+    /// How much of that the operator's process goes by: it does not follow what looks like slewing.
+    pub(super) followed: i64,
     pub(super) is_calm: bool,
     pub(super) writes: usize,
     pub(super) last_write: i64,
@@ -122,6 +124,7 @@ pub(super) struct World {
     pub(super) settled: Option<i64>,
     /// What the operator's caches showed when it last looked.
     pub(super) view: BTreeMap<Reader, Vec<Arc<Value>>>,
+    /// The time that it went by then.
     pub(super) viewed_at: Timestamp,
 }
 
@@ -150,6 +153,7 @@ impl World {
             traffic: Chance::new(seed, "traffic"),
             luck: Chance::new(seed, "luck"),
             ahead: 0,
+            followed: 0,
             is_calm: false,
             writes: 0,
             last_write: 0,
