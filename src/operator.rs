@@ -164,7 +164,7 @@ fn log_as(format: LogFormat) {
 async fn operate(run: Run, traces: &Traces) -> Result<(), Fatal> {
     let mut stop = stop_signal().map_err(Fatal::Runtime)?.boxed().shared();
     let (client, address) = connect().await?;
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new().with(traces));
     let sync = Sync::default();
     let listener = server::listen(run.http_address).await;
     let listener = listener.map_err(|source| Fatal::NoAddress {

@@ -24,6 +24,7 @@ pub use self::sample::sample;
 use self::standing::Standing;
 use super::caches::Guarded;
 use super::error::VARIANTS;
+use super::traces::Traces;
 use crate::rollout::{Counted, Hold};
 
 /// Seconds: a reconcile without calls takes a millisecond, each call five to fifty.
@@ -122,6 +123,12 @@ impl Metrics {
             "1 where this operator leads, 0 where it stands by for another",
             self.leader.clone(),
         );
+        self
+    }
+
+    /// Those of what is sent to a collector, too.
+    pub(super) fn with(mut self, traces: &Traces) -> Self {
+        traces.register(self.registry.sub_registry_with_prefix("graceful_operator"));
         self
     }
 

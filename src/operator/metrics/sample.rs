@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::Metrics;
 use crate::operator::caches::Guarded;
+use crate::operator::traces::Traces;
 use crate::rollout::{Counted, Hold};
 
 /// What `/metrics` of an operator says that has done each thing once.
 #[must_use]
 pub fn sample() -> String {
-    let metrics = Metrics::new();
+    let metrics = Metrics::new().with(&Traces::default());
     metrics.reconciled(Duration::from_millis(3));
     metrics.called("patch", "Pod");
     metrics.failed("ScaleReplicaSet");

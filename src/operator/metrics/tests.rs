@@ -5,6 +5,7 @@ use kube::runtime::watcher::Event;
 
 use super::Metrics;
 use super::sample::{ended, object, sample};
+use crate::operator::traces::Traces;
 use crate::rollout::Hold;
 
 fn series(metrics: &Metrics) -> usize {
@@ -73,7 +74,7 @@ fn operator_that_stands_by_tells_of_no_object() {
 /// The page of all metrics is written from it.
 #[test]
 fn sample_has_every_family() {
-    let metrics = Metrics::new();
+    let metrics = Metrics::new().with(&Traces::default());
     let registered = format!("{metrics:?}").matches("Descriptor {").count();
     let text = sample();
     let of_registry = text.lines().filter(|line| {

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,8 @@ use hyper::{Method, Request, StatusCode, Uri};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::client::Body;
 use kube::{Client, Config};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -80,7 +81,7 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, NoEndpoint> {
         if text.trim().is_empty() {
-            return Ok(Self(None));
+            return Ok(Self::default());
         }
         let uri: Uri = text.trim().parse().map_err(|_| NoEndpoint)?;
         let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
@@ -108,13 +109,22 @@ pub struct NoCollector {
 
 /// Tells the collector what has ended, where there is one.
 #[derive(Clone, Debug, Default)]
-pub(in crate::operator) struct Traces(Option<Arc<Queue>>);
+pub(in crate::operator) struct Traces {
+    queue: Option<Arc<Queue>>,
+    counts: Counts,
+}
+
+/// What became of the spans.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    sent: Counter,
+    lost: Counter,
+}
 
 #[derive(Debug)]
 struct Queue {
     spans: mpsc::Sender<Span>,
-    /// Spans that found no room.
-    lost: Arc<AtomicU64>,
+    counts: Counts,
     stop: watch::Sender<bool>,
     exporter: Mutex<Option<JoinHandle<()>>>,
 }
@@ -127,7 +137,7 @@ impl Traces {
     /// Where no client can be made for the address: by https, without any certificate to trust.
     pub(in crate::operator) fn begin(to: &To, instance: String) -> Result<Self, NoCollector> {
         let Some(uri) = to.otlp_endpoint.0.clone() else {
-            return Ok(Self(None));
+            return Ok(Self::default());
         };
         let address = uri.to_string();
         let client = client(uri).map_err(|source| NoCollector {
@@ -136,23 +146,42 @@ impl Traces {
         })?;
         let (spans, queue) = mpsc::channel(QUEUE);
         let (stop, stopped) = watch::channel(false);
-        let lost = Arc::<AtomicU64>::default();
+        let counts = Counts::default();
         let exporter = Exporter {
             client,
             address,
             instance,
             queue,
             stopped,
-            lost: lost.clone(),
+            counts: counts.clone(),
+            known: 0,
             outage: None,
         };
         let exporter = Mutex::new(Some(tokio::spawn(exporter.run())));
-        Ok(Self(Some(Arc::new(Queue {
+        let queue = Queue {
             spans,
-            lost,
+            counts: counts.clone(),
             stop,
             exporter,
-        }))))
+        };
+        Ok(Self {
+            queue: Some(Arc::new(queue)),
+            counts,
+        })
+    }
+
+    /// Shows what became of the spans.
+    pub(in crate::operator) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "spans_sent",
+            "Spans that the collector took",
+            self.counts.sent.clone(),
+        );
+        registry.register(
+            "spans_lost",
+            "Spans that found no room in the queue, or that the collector did not take",
+            self.counts.lost.clone(),
+        );
     }
 
     /// Tells of what ended by the status of this plan, which was written just now.
@@ -162,14 +191,14 @@ impl Traces {
         observation: &Observation,
         plan: &Plan,
     ) {
-        if let (Some(queue), Some(status)) = (&self.0, &plan.status) {
+        if let (Some(queue), Some(status)) = (&self.queue, &plan.status) {
             queue.add(spans(object, observation, (status, &plan.counted)));
         }
     }
 
     /// Sends what is queued and ends.
     pub(in crate::operator) async fn finish(&self) {
-        let Some(queue) = &self.0 else {
+        let Some(queue) = &self.queue else {
             return;
         };
         queue.stop.send_replace(true);
@@ -190,7 +219,7 @@ impl Queue {
             .into_iter()
             .filter_map(|span| self.spans.try_send(span).err());
         let count = u64::try_from(unqueued.count()).unwrap_or(u64::MAX);
-        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.counts.lost.inc_by(count);
     }
 }
 
@@ -198,15 +227,14 @@ impl Queue {
 impl Traces {
     /// As if they had been told.
     pub(super) fn add(&self, spans: Vec<Span>) {
-        if let Some(queue) = &self.0 {
+        if let Some(queue) = &self.queue {
             queue.add(spans);
         }
     }
 
-    /// Spans that found no room since the last request.
-    pub(super) fn lost(&self) -> u64 {
-        let lost = |queue: &Arc<Queue>| queue.lost.load(Ordering::Relaxed);
-        self.0.as_ref().map_or(0, lost)
+    /// Spans that were sent, and those that were lost.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.counts.sent.get(), self.counts.lost.get())
     }
 }
 
@@ -256,8 +284,10 @@ struct Exporter {
     instance: String,
     queue: mpsc::Receiver<Span>,
     stopped: watch::Receiver<bool>,
-    lost: Arc<AtomicU64>,
-    /// Spans that were lost since the collector last took some.
+    counts: Counts,
+    /// How many were lost when that was last looked at.
+    known: u64,
+    /// How many had been lost before the collector began to take none.
     outage: Option<u64>,
 }
 
@@ -313,28 +343,32 @@ impl Exporter {
         self.conclude(batch.len(), failure.as_ref());
     }
 
-    /// Says once that spans are lost, and how many when that is over.
+    /// Counts, and says once that spans are lost, and how many when that is over.
     fn conclude(&mut self, count: usize, failure: Option<&Failure>) {
-        let unqueued = self.lost.swap(0, Ordering::Relaxed);
-        let lost = match failure {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let refused = match failure {
             None => 0,
-            Some(Failure::Refused(count, _)) => u64::try_from(*count).unwrap_or(0),
-            Some(_) => u64::try_from(count).unwrap_or(u64::MAX),
+            Some(Failure::Refused(refused, _)) => u64::try_from(*refused).unwrap_or(0).min(count),
+            Some(_) => count,
         };
-        let lost = lost.saturating_add(unqueued);
+        self.counts.lost.inc_by(refused);
+        self.counts.sent.inc_by(count - refused);
+        let before = std::mem::replace(&mut self.known, self.counts.lost.get());
+        let lost = self.known.saturating_sub(self.outage.unwrap_or(before));
         let address = &self.address;
-        match (failure, self.outage.take()) {
-            (None, None) if lost == 0 => {}
-            (None, before) => {
-                let lost = before.unwrap_or(0).saturating_add(lost);
-                info!(address, lost, "the collector takes spans again");
+        match failure {
+            None => {
+                self.outage = None;
+                if lost > 0 {
+                    info!(address, lost, "the collector takes spans again");
+                }
             }
-            (Some(failure), None) => {
+            Some(failure) if self.outage.is_none() => {
                 let error = in_words(failure);
                 warn!(address, error, lost, "spans are lost");
-                self.outage = Some(lost);
+                self.outage = Some(before);
             }
-            (Some(_), Some(before)) => self.outage = Some(before.saturating_add(lost)),
+            Some(_) => {}
         }
     }
 

@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Known;
+use prometheus_client::registry::Registry;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -95,12 +96,25 @@ async fn spans_that_the_collector_does_not_want_are_not_sent_again() {
     let mut collector = Collector::begin(&[400]).await;
     let traces = begin(&collector.address);
     let [first, second] = story();
-    let count = second.len();
+    let (lost, count) = (first.len(), second.len());
     traces.add(first);
     collector.request().await;
     traces.add(second);
     assert_eq!(collector.request().await.len(), count);
     traces.finish().await;
+    assert_eq!(traces.counts(), (count as u64, lost as u64));
+    let mut registry = Registry::default();
+    traces.register(&mut registry);
+    let mut page = String::new();
+    prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+    assert!(
+        page.contains(&format!("spans_sent_total {count}\n")),
+        "{page}"
+    );
+    assert!(
+        page.contains(&format!("spans_lost_total {lost}\n")),
+        "{page}"
+    );
 }
 
 /// It takes connections and never answers.
@@ -114,7 +128,7 @@ async fn a_collector_that_hangs_costs_spans_and_no_time() {
     let many: Vec<Span> = told.into_iter().cycle().take(3000).collect();
     // Nothing is awaited here, so nothing can have waited.
     traces.add(many);
-    assert_eq!(traces.lost(), 3000 - 2048);
+    assert_eq!(traces.counts(), (0, 3000 - 2048));
 }
 
 #[tokio::test]
