@@ -1,6 +1,7 @@
 //! The words that the operator, its agent and the cluster share: names of labels, annotations,
 //! containers and ports. The operator and the agent meet nowhere else.
 
+pub mod cancelled;
 pub mod crd;
 pub mod farewell;
 pub mod injected;

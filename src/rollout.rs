@@ -59,6 +59,14 @@ pub fn plan(observation: &Observation) -> Plan {
         return draft.into_plan();
     }
     let mut budget = Budget::open(observation, target);
+    // What is not counted on yet may be room in a moment.
+    if let Some(sure) = observation
+        .active()
+        .filter_map(|pod| observation.unsure_until(pod))
+        .min()
+    {
+        draft.wake_at(sure);
+    }
     drain::forget_strangers(observation, &mut draft);
     drain::follow(observation, target, &mut draft);
     end::count(observation, target, &mut draft);

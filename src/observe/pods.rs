@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod,
 use kube::ResourceExt;
 use serde_json::json;
 
+use crate::api::cancelled::Told;
 use crate::api::receipt::Receipt;
 use crate::api::request::DrainRequest;
 use crate::api::{
@@ -55,6 +56,7 @@ pub(super) fn read(pod: &Pod, is_labelled: bool) -> Option<Seen> {
         trouble: trouble(pod),
         conditions: conditions(pod),
         is_released: annotation(RELEASE).is_some(),
+        cancelled: Told::read(pod).map(|told| told.last),
     })
 }
 

@@ -6,45 +6,31 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use serde::{Deserialize, Serialize};
 
+use crate::api::cancelled::Told;
 use crate::api::v1alpha1::GracefulDeploymentStatus;
-use crate::api::{AGENT, CANCELLED, DRAIN};
+use crate::api::{AGENT, DRAIN};
 use crate::observe::{Objects, seen};
 use crate::rollout::{Action, ObjectRef, Plan};
 
 /// As long as the planner waits before it asks again: an agent that heard is ready by then.
 const ECHO: Duration = Duration::from_secs(2);
 
-/// When a pod was told that its drain is cancelled: the value of [`CANCELLED`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Told {
-    first: Timestamp,
-    last: Timestamp,
+/// What a pod's annotation is to say that is told now: once more, where nothing was asked of it since it was
+/// told last.
+pub(super) fn told_now(pod: &Pod, now: Timestamp) -> Told {
+    let before = unasked(pod).and_then(Told::read);
+    Told {
+        first: before.map_or(now, |before| before.first),
+        last: now,
+    }
 }
 
-impl Told {
-    /// What a pod's annotation is to say that is told now: once more, where nothing was asked of it since
-    /// it was told last.
-    pub(super) fn now(pod: &Pod, now: Timestamp) -> Self {
-        let before = unasked(pod).and_then(Self::read);
-        Self {
-            first: before.map_or(now, |before| before.first),
-            last: now,
-        }
-    }
-
-    fn read(pod: &Pod) -> Option<Self> {
-        let annotations = pod.metadata.annotations.as_ref()?;
-        serde_json::from_str(annotations.get(CANCELLED)?).ok()
-    }
-
-    /// When it is told again: doubled each time, as the planner's.
-    fn again(self) -> Timestamp {
-        let waited = Duration::try_from(self.last.duration_since(self.first)).unwrap_or_default();
-        let again = self.last.checked_add(waited.max(ECHO));
-        again.unwrap_or(Timestamp::MAX)
-    }
+/// When it is told again: doubled each time, as the planner's.
+fn again(told: Told) -> Timestamp {
+    let waited = Duration::try_from(told.last.duration_since(told.first)).unwrap_or_default();
+    let again = told.last.checked_add(waited.max(ECHO));
+    again.unwrap_or(Timestamp::MAX)
 }
 
 /// Adds to the plan the pods that did not hear of their cancel, and when to look whether they did. One
@@ -73,11 +59,11 @@ pub(super) fn repeat(
             continue;
         }
         let Some(told) = unheard(pod) else { continue };
-        if told.again() <= now {
+        if again(told) <= now {
             repeats.push(Action::CancelDrain { pod: seen });
             wakes.push(soon);
         } else {
-            wakes.push(told.again());
+            wakes.push(again(told));
         }
     }
     plan.actions.extend(repeats);
@@ -117,6 +103,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::CANCELLED;
     use crate::api::v1alpha1::GracefulDeployment;
 
     fn at(second: i64) -> Timestamp {
@@ -221,9 +208,9 @@ mod tests {
 
     #[test]
     fn a_cancel_begins_anew_and_its_repeats_go_on() {
-        let begun = Told::now(&pod(false, &json!({DRAIN: "{}"})), at(5));
+        let begun = told_now(&pod(false, &json!({DRAIN: "{}"})), at(5));
         assert_eq!((begun.first, begun.last), (at(5), at(5)));
-        let repeated = Told::now(&pod(false, &json!({CANCELLED: told(1, 3)})), at(5));
+        let repeated = told_now(&pod(false, &json!({CANCELLED: told(1, 3)})), at(5));
         assert_eq!((repeated.first, repeated.last), (at(1), at(5)));
     }
 }

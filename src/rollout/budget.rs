@@ -11,7 +11,7 @@ use crate::api::v1alpha1::{DrainCause, DrainWay};
 /// Counts of one observation and what they leave room for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
-    /// Pods in service.
+    /// Pods in service, and sure to stay.
     pub available: u32,
     /// Pods that are, or are asked to be, neither draining nor terminating: available and starting.
     pub total: u32,
@@ -43,7 +43,10 @@ impl Budget {
     #[must_use]
     pub fn open(observation: &Observation, target: &Target) -> Self {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let is_available = |pod: &&Pod| observation.is_available(pod, target.min_ready);
+        let is_available = |pod: &&Pod| {
+            observation.is_available(pod, target.min_ready)
+                && observation.unsure_until(pod).is_none()
+        };
         let total = observation
             .revisions
             .iter()

@@ -157,6 +157,8 @@ pub struct Pod {
     pub conditions: BTreeMap<String, ConditionStatus>,
     /// A person lets it go at its deadline.
     pub is_released: bool,
+    /// When it was last told that its drain is cancelled.
+    pub cancelled: Option<Timestamp>,
 }
 
 /// Status of a condition of a pod.
@@ -327,6 +329,15 @@ impl Observation {
         }
     }
 
+    /// Until when a pod that is available may turn NotReady for a drain that was cancelled: its agent may have
+    /// heard of that one just before, and its kubelet have asked it just after.
+    #[must_use]
+    pub fn unsure_until(&self, pod: &Pod) -> Option<Timestamp> {
+        let cancelled = pod.cancelled.filter(|cancelled| *cancelled <= self.now)?;
+        let until = after(cancelled, SURE);
+        (until > self.now).then_some(until)
+    }
+
     /// The pod is to be ready only in time to come: our clock was set back, or its node's is fast. How
     /// long it has been ready cannot be told.
     #[must_use]
@@ -347,6 +358,10 @@ impl Observation {
             && self.missing_from(pod).is_none()
     }
 }
+
+/// So long after the cancel a pod serves for sure: what its kubelet writes is a second or two old, and the agent's
+/// readiness is asked for each second.
+const SURE: Duration = Duration::from_secs(5);
 
 /// The point in time that lies a length after another; the end of time where it would lie beyond.
 #[must_use]

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::budget::Budget;
 use super::give_up::{catches_up, hold_behind, scale_down};
-use super::observation::{Observation, Pod, Revision};
+use super::observation::{Observation, Phase, Pod, Revision};
 use super::plan::{Draft, Hold};
 use super::target::{Size, Target, Withdrawal};
 use crate::api::reason::Reason;
@@ -145,6 +145,9 @@ fn withdraw(
 ) {
     for pod in candidates {
         if !pod.is_ready() {
+            if is_replaced_soon(observation, pod, draft) {
+                continue;
+            }
             if budget.spend_clean_up(cause) {
                 remember(observation, pod, (cause, DrainWay::Termination), draft);
             }
@@ -164,6 +167,18 @@ fn withdraw(
             return;
         }
     }
+}
+
+/// Its ReplicaSet is about to make a pod, which it would take before this one: then this one would be deleted by
+/// name, another be made, and so on. The one that is made costs less.
+fn is_replaced_soon(observation: &Observation, pod: &Pod, draft: &mut Draft) -> bool {
+    let mut revisions = observation.revisions.iter();
+    let own = revisions.find(|revision| revision.uid == pod.owner);
+    let Some(own) = own.filter(|own| missing(observation, own) > 0 && !draft.scales(own)) else {
+        return false;
+    };
+    hold_behind(own, draft);
+    true
 }
 
 /// Its ReplicaSet has a pod left to take. A sibling that serves until then would be passed over for one
@@ -310,11 +325,16 @@ fn drop_missing(
     }
 }
 
-/// Sorts pods for leaving: those that cost nothing first, then by the user's own order, and of equals
-/// those without an agent, for which nobody has to wait.
-fn turn(observation: &Observation, target: &Target, pod: &Pod) -> (bool, bool, bool, i32, bool) {
+/// Sorts pods for leaving: those that cost nothing first, as their ReplicaSet would take them, then by the user's own
+/// order, and of equals those without an agent, for which nobody has to wait.
+fn turn(
+    observation: &Observation,
+    target: &Target,
+    pod: &Pod,
+) -> (bool, Phase, bool, bool, i32, bool) {
     (
         pod.node.is_some(),
+        pod.phase,
         pod.is_ready(),
         observation.is_available(pod, target.min_ready),
         pod.deletion_cost,

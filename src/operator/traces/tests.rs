@@ -326,6 +326,7 @@ fn pod(name: &str) -> crate::rollout::Pod {
         trouble: String::new(),
         conditions: std::collections::BTreeMap::new(),
         is_released: false,
+        cancelled: None,
     }
 }
 

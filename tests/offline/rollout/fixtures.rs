@@ -127,6 +127,7 @@ pub(super) fn pod(name: &str) -> Pod {
         trouble: String::new(),
         conditions: BTreeMap::new(),
         is_released: false,
+        cancelled: None,
     }
 }
 

@@ -246,6 +246,10 @@ fn pods() -> impl Strategy<Value = (Pod, Option<DrainRecord>, bool)> {
         let (request, marked, stale, is_asked, (condition, released)) = marks;
         let mut pod = living(life);
         pod.is_released = released == 0;
+        pod.cancelled = [None, Some(at(-2)), Some(at(-60))]
+            .get(usize::from(released))
+            .copied()
+            .flatten();
         let status = match condition {
             0 => Some(ConditionStatus::Unknown),
             1 => Some(ConditionStatus::False),

@@ -129,7 +129,10 @@ impl<'a> Judge<'a> {
                 || service.ready.iter().any(|endpoint| endpoint.id == pod.uid)
         });
         let is_asked = pod.request.is_some() || self.remembered_before(pod).is_some();
-        is_ripe && is_named && !pod.terminating && !is_asked
+        let is_sure = pod.cancelled.is_none_or(|cancelled| {
+            !(0..5).contains(&self.seen.now.duration_since(cancelled).as_secs())
+        });
+        is_ripe && is_named && !pod.terminating && !is_asked && is_sure
     }
 
     pub(super) fn available_before(&self) -> usize {

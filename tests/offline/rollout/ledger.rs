@@ -234,6 +234,43 @@ fn idle_new_pods_stay_beside_idle_old_ones_at_a_smaller_size() {
     assert_eq!(blocked(mixed), []);
 }
 
+/// An agent that hears of its drain just before the cancel turns the pod NotReady just after it.
+#[test]
+fn pod_whose_drain_was_cancelled_a_moment_ago_is_not_counted_on() {
+    let at_second = |now| {
+        let mut old = ready("old", 4);
+        old[3].cancelled = Some(at(98));
+        let seen = observation(bounds(1, 0), at(now));
+        let seen = with(seen, "old", 1, old);
+        with(seen, "new", 2, ready("new", 1))
+    };
+    let plan = plan(&at_second(102));
+    assert_eq!(plan.status.expect("a status").drains, []);
+    assert_eq!(plan.wake, Some(at(103)));
+    assert_eq!(leaving(&at_second(103)), ["old-0"]);
+}
+
+/// Its ReplicaSet takes a pod that has not started before one that runs: given up, the other one would be deleted by
+/// name, and another made, for ever.
+#[test]
+fn broken_old_pods_leave_in_the_order_of_their_replica_set() {
+    let broken = |pods: Vec<Pod>| {
+        let target = Target {
+            replicas: 2,
+            ..bounds(1, 0)
+        };
+        let seen = with(observation(target, at(100)), "old", 1, pods);
+        with(seen, "new", 2, vec![])
+    };
+    // The third is still to be made.
+    let mut seen = broken(unready("broken", 2));
+    (seen.revisions[0].replicas, seen.revisions[0].counted) = (3, 3);
+    assert_eq!(leaving(&seen), [""; 0]);
+    let mut made = unready("broken", 2);
+    made.push(pod("made").on("node-1"));
+    assert_eq!(leaving(&broken(made)), ["made"]);
+}
+
 /// R31: shrunk to 2, with room for 4: two old pods may leave, one after the other, and then the new ones are wanted.
 #[test]
 fn new_pods_that_would_be_made_again_do_not_make_the_room_of_a_smaller_size() {

@@ -94,6 +94,7 @@ pub(super) struct Body {
 pub(super) enum Event {
     Sync(String),
     Schedule(String),
+    Run(String),
     Start(String),
     Hear(String),
     Withdraw(String, String),
@@ -324,7 +325,10 @@ impl World {
     /// Safety, by the truth and not by the planner's counts.
     pub(super) fn check(&mut self) {
         let is_available = |body: &&Body| {
-            let is_wanted = body.pod.request.is_none() && self.drain_of(&body.pod.uid).is_none();
+            // An agent that has not heard yet that its drain is cancelled may still turn the pod NotReady.
+            let is_wanted = body.heard.is_none()
+                && body.pod.request.is_none()
+                && self.drain_of(&body.pod.uid).is_none();
             is_wanted && self.is_serving(&body.pod)
         };
         let serving = self.bodies.iter().filter(is_available).count();

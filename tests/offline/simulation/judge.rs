@@ -178,7 +178,7 @@ impl World {
             .collect();
         let left = available
             .iter()
-            .filter(|pod| !next.contains_key(uid(pod)))
+            .filter(|pod| !next.contains_key(uid(pod)) && self.serves_on(pod))
             .count();
         let bounds = &spec["strategy"]["rollingUpdate"];
         let least = number(&spec["replicas"]) - number(&bounds["maxUnavailable"]);
@@ -218,6 +218,12 @@ impl World {
             })
             .count();
         is_active(pod) && self.is_ripe(pod) && !is_asked && named >= services
+    }
+
+    /// Its agent knows of no drain: one that was cancelled a moment ago would turn it NotReady yet.
+    fn serves_on(&self, pod: &Value) -> bool {
+        let body = self.bodies.get(uid(pod));
+        body.is_none_or(|body| body.agent.heard.is_none())
     }
 
     /// Ready for as long as it takes to count.

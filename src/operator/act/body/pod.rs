@@ -12,7 +12,7 @@ use crate::api::{
     CANCELLED, CONFIG, COST_DRAINING, COST_NEXT, DELETION_COST, DRAIN, DRAINING, INJECTED, KEPT,
     RELEASE, USER_DELETION_COST,
 };
-use crate::operator::echo::Told;
+use crate::operator::echo::told_now;
 use crate::rollout::ObjectRef;
 
 pub(in crate::operator::act) fn request_drain(
@@ -34,7 +34,7 @@ pub(in crate::operator::act) fn request_drain(
 
 pub(in crate::operator) fn cancel_drain(seen: &ObjectRef, pod: &Pod, now: Timestamp) -> Value {
     let kept = pod.annotations().get(USER_DELETION_COST);
-    let told = json!(Told::now(pod, now)).to_string();
+    let told = json!(told_now(pod, now)).to_string();
     let mut annotations = json!({
         DRAIN: null,
         USER_DELETION_COST: null,

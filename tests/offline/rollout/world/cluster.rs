@@ -6,6 +6,9 @@ use super::super::fixtures::{PodSentence, pod};
 use super::super::ranking;
 use super::{Body, Event, World};
 
+/// A pod that runs is asked for its readiness first: it does not come from Pending to Ready at once.
+const PROBED: i64 = 200;
+
 impl World {
     /// One sync of a ReplicaSet, as pkg/controller/replicaset does it: it counts first, then makes or
     /// deletes, so what it writes is older than what it did.
@@ -87,6 +90,7 @@ impl World {
                 is_finished: false,
             });
             self.schedule(50, Event::Schedule(name.clone()));
+            self.schedule((self.pace.start - PROBED).max(0), Event::Run(name.clone()));
             self.schedule(self.pace.start, Event::Start(name));
         }
         self.schedule(self.pace.controller, Event::Sync(owner.into()));

@@ -2,7 +2,7 @@
 
 use graceful::api::receipt::{MeasuredBy, Outcome, Receipt};
 use graceful::api::v1alpha1::{DrainEnd, DrainWay};
-use graceful::rollout::{ConditionStatus, Overdue, Readiness};
+use graceful::rollout::{ConditionStatus, Overdue, Phase, Readiness};
 
 use super::super::fixtures::PodSentence;
 use super::{Body, Event, Fault, World};
@@ -16,6 +16,11 @@ impl World {
             Event::Schedule(pod) => {
                 let node = format!("node-{}", self.chance() % 3);
                 self.touch(&pod, |body| body.pod.node = Some(node));
+            }
+            Event::Run(pod) => {
+                if self.lives(&pod) {
+                    self.touch(&pod, |body| body.pod.phase = Phase::Running);
+                }
             }
             Event::Start(pod) => self.start(&pod),
             Event::Hear(pod) => self.hear(&pod),

@@ -8,7 +8,7 @@ use graceful::rollout::{ObjectRef, Plan, Request, plan};
 
 use super::super::fixtures::revision;
 use super::cluster::bump;
-use super::{Action, Event, World};
+use super::{Action, Event, World, at_milliseconds};
 
 impl World {
     /// Plans and writes until there is nothing to write.
@@ -221,8 +221,10 @@ impl World {
                 self.schedule(hear, Event::Hear(uid));
             }
             Action::CancelDrain { .. } => {
+                let now = at_milliseconds(self.now);
                 self.touch(&uid, |body| {
                     body.pod.request = None;
+                    body.pod.cancelled = Some(now);
                     body.pod.is_labelled = true;
                     body.pod.is_marked = false;
                     body.pod.deletion_cost = 0;
